@@ -1,8 +1,8 @@
-"""The reference for an embedding run: the speed of the network alone, with its tensors in memory and the best batch size.
+"""The reference for an embedding run: the network alone, with its tensors in memory and the best batch size.
 
-Two set-ups are compared, one process with all threads and one process per core with one thread each, both with
-several batch sizes; the fastest counts. The processes are kept warm, and each computes for a fixed time, so that none
-waits for another at the end. Precision is that of the engine.
+Two set-ups are compared, one process with all threads and one process per core with one thread each, both
+with several batch sizes; the fastest counts. The processes are kept warm, and each computes for a fixed time,
+so that none waits for another at the end. Precision is that of the engine.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from _hands import Hand
+from _worker import Worker
 
 PATCHES = (800, 1600, 3200)
-"""How many patches the batches hold that are tried: at 224 px and patches of 16 px that is 4, 8 and 16 tiles."""
+"""Batch sizes to try, in patches: 4, 8 and 16 tiles of 224 px with patches of 16 px."""
 TRIES = 2
 HIDDEN = 0.75
 
 
 @dataclass(frozen=True)
 class Network:
-    """What is measured: a model at a side in px (None: its card's), with a reconstruction of hidden patches as well if `losses`; if
-    `given_back`, in processes that return freed memory to the system, as torch leaves it, where the engine keeps it."""
+    """A network to measure.
+
+    side: in px; None for that of its card. losses: also reconstruct hidden patches. given_back: in processes
+    that return freed memory to the system, which is torch's default; the engine keeps it.
+    """
 
     name: str
     side: int | None = None
@@ -35,15 +38,15 @@ class Network:
 
 @dataclass(frozen=True)
 class Rate:
-    """Tiles per second of wall-clock time and per second of the processors' time."""
+    """Tiles per second of wall-clock time and per second of CPU time."""
 
     wall: float
     cpu: float
 
 
 @lru_cache
-def kept(name: str) -> Any:
-    """A preset, or with the ending 224 the tiny encoder with patches of 16 at 224 px that the bars speak of; once a process."""
+def load_once(name: str) -> Any:
+    """Load a preset once per process; the ending 224 means an input of 224 px with patches of 16 px."""
     from core.engine.loaded import load
     from core.models import create
 
@@ -53,7 +56,7 @@ def kept(name: str) -> Any:
 
 
 def bare(network: Network, patches_in_batch: int, seconds: float) -> Rate:
-    """How fast this process runs the network on noise, for so many seconds after one call that warms up."""
+    """Measure how fast this process runs the network on noise, for some seconds after a warm-up call."""
     import torch
 
     from core.engine import device as engine
@@ -61,7 +64,7 @@ def bare(network: Network, patches_in_batch: int, seconds: float) -> Rate:
     if network.given_back:
         engine.keep_freed_memory = lambda: False
     engine.device()
-    model = kept(network.name)
+    model = load_once(network.name)
     side = network.side or model.card.input_px
     patches = (side // model.patch_size) ** 2
     batch = max(1, patches_in_batch // patches)
@@ -82,59 +85,63 @@ def bare(network: Network, patches_in_batch: int, seconds: float) -> Rate:
         return Rate(done / (time.perf_counter() - start), done / (time.process_time() - cpu))
 
 
-class Yardstick:
-    """The bare network in both ways; the processes are shared by all networks that are asked for."""
+class Reference:
+    """Measures bare networks in both set-ups; all networks share the processes."""
 
     def __init__(self) -> None:
         cores = os.cpu_count() or 1
-        self._ways = {"one process": [Hand(cores)], "one a core": [Hand(1) for _ in range(cores)]}
+        self._setups = {"one process": [Worker(cores)], "one per core": [Worker(1) for _ in range(cores)]}
         self._batch: dict[tuple[Network, str], int] = {}
-        self._faster: dict[Network, str] = {}
-        self.found: dict[Network, dict[str, list[Rate]]] = {}
+        self._chosen: dict[Network, str] = {}
+        self.rates: dict[Network, dict[str, list[Rate]]] = {}
 
     def measure(self, network: Network, seconds: float) -> Rate:
-        """Measure once and give the faster of both ways, or the way that was settled on; the first time, find each way's best batch before."""
-        ways = [self._faster[network]] if network in self._faster else list(self._ways)
-        rates = {way: self._way(network, way, seconds) for way in ways}
-        for way, rate in rates.items():
-            self.found.setdefault(network, {}).setdefault(way, []).append(rate)
+        """Measure once and return the rate of the faster set-up, or of the chosen one.
+
+        The first call for a network also finds the best batch size of each set-up.
+        """
+        setups = [self._chosen[network]] if network in self._chosen else list(self._setups)
+        rates = {setup: self._measure_setup(network, setup, seconds) for setup in setups}
+        for setup, rate in rates.items():
+            self.rates.setdefault(network, {}).setdefault(setup, []).append(rate)
         return max(rates.values(), key=lambda rate: rate.wall)
 
-    def settle(self) -> None:
-        """From now on measure only the way that was the faster so far, which halves the time between a sweep and its yardstick."""
-        for network, rates in self.found.items():
-            self._faster.setdefault(
-                network, max(rates, key=lambda way: statistics.median(rate.wall for rate in rates[way]))
+    def choose_setups(self) -> None:
+        """From now on, measure only the set-up that was faster so far, which takes half the time."""
+        for network, rates in self.rates.items():
+            self._chosen.setdefault(
+                network, max(rates, key=lambda setup: statistics.median(rate.wall for rate in rates[setup]))
             )
 
-    def said(self, network: Network) -> dict[str, Any]:
-        """Median tiles per second of each way, and the batch that it was measured with."""
+    def summary(self, network: Network) -> dict[str, Any]:
+        """Return the median tiles per second of each set-up, and its batch size."""
         return {
-            way: {
+            setup: {
                 "tiles_per_s": statistics.median(rate.wall for rate in rates),
-                "patches_in_batch": self._batch[network, way],
+                "patches_in_batch": self._batch[network, setup],
             }
-            for way, rates in self.found[network].items()
+            for setup, rates in self.rates[network].items()
         }
 
-    def leave(self) -> None:
-        for hands in self._ways.values():
-            for hand in hands:
-                hand.leave()
+    def close(self) -> None:
+        """End the processes."""
+        for workers in self._setups.values():
+            for worker in workers:
+                worker.close()
 
-    def _way(self, network: Network, way: str, seconds: float) -> Rate:
-        if (network, way) not in self._batch:
-            tried = [
-                (self._together(self._ways[way], network, size, seconds / 2).wall, size)
+    def _measure_setup(self, network: Network, setup: str, seconds: float) -> Rate:
+        if (network, setup) not in self._batch:
+            trials = [
+                (self._together(self._setups[setup], network, size, seconds / 2).wall, size)
                 for _ in range(TRIES)
                 for size in PATCHES
             ]
-            self._batch[network, way] = max(tried)[1]
-        return self._together(self._ways[way], network, self._batch[network, way], seconds)
+            self._batch[network, setup] = max(trials)[1]
+        return self._together(self._setups[setup], network, self._batch[network, setup], seconds)
 
     @staticmethod
-    def _together(hands: list[Hand], network: Network, size: int, seconds: float) -> Rate:
-        for hand in hands:
-            hand.begin(bare, network, size, seconds)
-        rates: list[Rate] = [hand.answer() for hand in hands]
+    def _together(workers: list[Worker], network: Network, size: int, seconds: float) -> Rate:
+        for worker in workers:
+            worker.submit(bare, network, size, seconds)
+        rates: list[Rate] = [worker.result() for worker in workers]
         return Rate(sum(rate.wall for rate in rates), len(rates) / sum(1 / rate.cpu for rate in rates))

@@ -18,6 +18,7 @@ def load_or_leave(anyway: bool) -> float:
     print(f"load average {load:.2f}, {os.cpu_count()} cores", file=sys.stderr)
     if load > MOST_LOAD and not anyway:
         sys.exit(
-            f"The machine is busy (load average {load:.2f}, limit {MOST_LOAD}), so nothing was measured. Wait, or add --anyway."
+            f"The machine is busy (load average {load:.2f}, limit {MOST_LOAD}), so nothing was measured: "
+            "wait, or add --anyway."
         )
     return load

@@ -29,7 +29,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def write_scene(path: Path, kind: dict[str, Any], tiles: int) -> None:
-    """A scene with the texture of the bundled Landsat sample, mirrored out to enough tiles of 224 px."""
+    """Write a scene with the texture of the bundled Landsat sample, mirrored to enough tiles of 224 px."""
     import localtileserver
     import rasterio
     from rasterio.transform import from_origin
@@ -53,15 +53,17 @@ def write_scene(path: Path, kind: dict[str, Any], tiles: int) -> None:
 
 
 def write_sparse(path: Path, side: int) -> None:
-    """A raster of 1 m pixels, `side` px wide and high, with data in one row of blocks, 40,000 px of it at most: more tiles than a shard takes.
+    """Write a square raster of 1 m pixels with data in one row of blocks, at most 40,000 px of it.
 
-    The other blocks were never written."""
+    That is more tiles than a shard takes. The other blocks are absent from the file.
+    """
     import rasterio
     from rasterio.transform import from_origin
 
     with rasterio.open(
-        path, "w", driver="GTiff", width=side, height=side, count=3, dtype="uint8", crs="EPSG:32612", transform=from_origin(4e5, 4.5e6, 1, 1),
-        tiled=True, blockxsize=512, blockysize=512, compress="deflate", sparse_ok=True, bigtiff="yes",
+        path, "w", driver="GTiff", width=side, height=side, count=3, dtype="uint8", crs="EPSG:32612",
+        transform=from_origin(4e5, 4.5e6, 1, 1), tiled=True, blockxsize=512, blockysize=512,
+        compress="deflate", sparse_ok=True, bigtiff="yes",
     ) as file:  # fmt: skip
         stripe = np.random.default_rng(0).integers(1, 255, (3, 512, min(side, 40_000)), dtype=np.uint8)
         file.write(stripe, window=((512, 1024), (0, stripe.shape[2])))

@@ -1,4 +1,4 @@
-"""Comparisons for an embedding run: torchgeo's sampler and DataLoader on the same tiles, and our reader alone."""
+"""Compare an embedding run with torchgeo's sampler and DataLoader on the same tiles."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import time
 from typing import Any
 
 import numpy as np
-from _bare import kept
+from _bare import load_once
 from _scenes import SIDE
 
 BATCH = 16
 
 
 def torchgeo_rate(name: str, source: str, workers: int, network: bool) -> float:
-    """Tiles per second of torchgeo's GridGeoSampler and DataLoader, with or without the network behind."""
+    """Measure torchgeo's GridGeoSampler and DataLoader in tiles per second, with or without the network."""
     import torch
 
-    model = kept(name)  # before torchgeo, for our networks mend the import of torchvision that it needs
+    model = load_once(
+        name
+    )  # before torchgeo: loading it makes the import of torchvision work, which torchgeo needs
     loader = _loader(source, workers)
     count, start = 0, time.perf_counter()
     with torch.inference_mode():
@@ -35,13 +37,17 @@ def _loader(source: str, workers: int) -> Any:
 
     dataset = RasterDataset(source)
     return DataLoader(
-        dataset, batch_size=BATCH, sampler=GridGeoSampler(dataset, size=SIDE), num_workers=workers, collate_fn=stack_samples,
+        dataset,
+        batch_size=BATCH,
+        sampler=GridGeoSampler(dataset, size=SIDE),
+        num_workers=workers,
+        collate_fn=stack_samples,
         multiprocessing_context="fork" if workers else None,
-    )  # fmt: skip
+    )
 
 
 def delivery_rate(source: str) -> float:
-    """Tiles per second that the sweep's reader delivers without a network behind it."""
+    """Measure the reader of an embedding run in tiles per second, without a network."""
     from core.engine.embedding.plan import make_plan
     from core.engine.embedding.read import Reader
     from core.engine.embedding.spec import EmbeddingSpec
@@ -56,7 +62,7 @@ def delivery_rate(source: str) -> float:
 
 
 def least_cosine(name: str, source: str) -> float:
-    """The least cosine between a vector of the sweep's table and that of the tile that torchgeo delivers for the same ground."""
+    """Return the lowest cosine similarity between our vectors and those of tiles read by torchgeo."""
     import rasterio
 
     from core.atlas import open_table
@@ -64,7 +70,7 @@ def least_cosine(name: str, source: str) -> float:
     from core.engine.embedding import run as engine
     from core.engine.embedding.spec import EmbeddingSpec
 
-    engine.load, model = kept, kept(name)
+    engine.load, model = load_once, load_once(name)
     pictures = np.concatenate([batch["image"].numpy() for batch in _loader(source, 0)]).astype(np.uint8)
     with rasterio.open(source) as file:
         across, down = file.width // SIDE, file.height // SIDE
@@ -72,9 +78,8 @@ def least_cosine(name: str, source: str) -> float:
         list(engine.embed_sources(EmbeddingSpec((source,), f"{place}/table", name, tile_px=SIDE)))
         table = open_table(f"{place}/table")
         corners = np.array(table.columns["pixel_bbox"].to_pylist())[:, :2] // SIDE
-        theirs = embed(model, pictures, gsd_m=10.0, native_gsd_m=10.0)[
-            (down - 1 - corners[:, 1]) * across + corners[:, 0]
-        ]  # from the south up
+        from_south = (down - 1 - corners[:, 1]) * across + corners[:, 0]
+        theirs = embed(model, pictures, gsd_m=10.0, native_gsd_m=10.0)[from_south]
         ours = table.vectors
     return float(
         ((theirs * ours).sum(axis=1) / np.linalg.norm(theirs, axis=1) / np.linalg.norm(ours, axis=1)).min()

@@ -1,7 +1,9 @@
-"""Approximate indexes of several libraries over the same vectors, each walked with the least effort that reaches the recall asked for.
+"""Compare approximate indexes of several libraries at the same recall.
 
-Every index hands on four times as many candidates as are wanted, which are compared exactly, as `core.atlas.search.index` does. A library that is not
-installed is left out; none of them but usearch is a dependency of this program.
+Each is measured with the lowest search effort that reaches the recall.
+
+Every index returns four times as many candidates as needed, which are then compared exactly, as in
+`core.atlas.search.index`. Libraries that are not installed are skipped; only usearch is a dependency.
 """
 
 import importlib
@@ -31,14 +33,20 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """An index in use: `search` a unit vector (d,) with an effort to candidates, `save` it to a file, whose size is about what it takes in memory."""
+    """An index: `search` finds candidates for a unit vector (d,) with an effort, `save` writes it to a file.
+
+    The size of the file is about that of the index in memory.
+    """
 
     search: Callable[[Vectors, int], Rows]
     save: Callable[[str], object]
 
 
 def world_with_noise(path: Path, rows: int, queries: int) -> tuple[Vectors, Vectors]:
-    """Unit vectors (rows, d) and (queries, d): those of the bundled world, again and again, each with noise of half the spread of every value."""
+    """Return unit vectors (rows, d) and (queries, d): repeated vectors of the bundled table with noise.
+
+    The standard deviation of the noise is half that of each value.
+    """
     units = open_table(path).vectors
     units = units / np.linalg.norm(units, axis=1, keepdims=True)
     generator = np.random.default_rng(0)
@@ -49,7 +57,7 @@ def world_with_noise(path: Path, rows: int, queries: int) -> tuple[Vectors, Vect
 
 
 def usearch_int8(units: Vectors) -> Built:
-    """What this program uses."""
+    """The library that this program uses."""
     from usearch.index import Index
 
     graph = Index(
@@ -65,7 +73,7 @@ def usearch_int8(units: Vectors) -> Built:
 
 
 def hnswlib_float32(units: Vectors) -> Built:
-    """The authors' own graph."""
+    """The implementation by the authors of HNSW."""
     import hnswlib
 
     graph = hnswlib.Index(space="ip", dim=units.shape[1])
@@ -81,7 +89,7 @@ def hnswlib_float32(units: Vectors) -> Built:
 
 
 def faiss_graph(units: Vectors, *, int8: bool) -> Built:
-    """Faiss' graph, over float32 or scalar codes of 8 bits."""
+    """HNSW in Faiss, over float32 or 8-bit scalar codes."""
     import faiss
 
     faiss.omp_set_num_threads(1)
@@ -103,7 +111,7 @@ def faiss_graph(units: Vectors, *, int8: bool) -> Built:
 
 
 def faiss_lists(units: Vectors) -> Built:
-    """Faiss' inverted lists, two for each square root of a row; an eighth of the effort is how many are read."""
+    """Inverted lists of Faiss, 2 sqrt(rows) of them; effort / 8 of them are read."""
     import faiss
 
     faiss.omp_set_num_threads(1)
@@ -131,7 +139,7 @@ WAYS: dict[str, tuple[str, Callable[[Vectors], Built]]] = {
 
 
 def compare(units: Vectors, queries: Vectors) -> Iterator[tuple[str, dict[str, float] | str]]:
-    """Measure one library after the other beside the exact scan, one thread each, one query at a time."""
+    """Measure the libraries and the exact scan with one thread and one query at a time."""
     table = EmbeddingTable.from_rows(make_rows(units, {}), "float32")
     exact = np.argsort(-(queries @ units.T), axis=1, kind="stable")[:, :K]
     for name, (module, build) in WAYS.items():
@@ -162,7 +170,7 @@ def _measured(
         if reached >= RECALL:
             break
     ratios, rates = [], []
-    for _ in range(PAIRS):  # in turns, so that a busier moment meets both
+    for _ in range(PAIRS):  # in turns, so that both are affected by a busy moment
         fast = _per_s(lambda query: _best(built, units, query, effort), queries)
         slow = _per_s(lambda query: nearest(table, query, K), queries[:25])
         rates.append(fast)
@@ -180,7 +188,7 @@ def _measured(
 
 
 def _best(built: Built, units: Vectors, query: Vectors, effort: int) -> Rows:
-    """The ten best of the candidates, compared exactly."""
+    """Return the ten best candidates by exact comparison."""
     found = built.search(query, effort)
     found = found[found >= 0]
     return found[np.argsort(-(units[found] @ query), kind="stable")[:K]]

@@ -1,9 +1,10 @@
-"""What it brings that the engine lets the process keep freed memory (`core/engine/allocator.py`): networks on one core, with and without it.
+"""The effect of keeping freed memory in the process (`core/engine/allocator.py`) on networks on one core.
 
     python benchmarks/freed_memory.py [--models mae_tiny224 mae_base] [--pairs 5] [--anyway]
 
-Both ways run the same network on the same noise in a process of their own, in turns; printed are tiles per second, page faults a tile and the
-median ratio. Refuses to measure above a load average of 0.3 unless told --anyway.
+With and without it, the same network runs on the same noise in separate processes, in turns. Printed are
+tiles per second, page faults per tile and the median ratio. The benchmark refuses to start if the load
+average is above 0.3, unless --anyway is given.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ import sys
 from typing import Any
 
 from _bare import Network, bare
-from _hands import Hand
 from _quiet import load_or_leave
 from _scenes import SIDE
+from _worker import Worker
 
 SECONDS = 4.0
 PATCHES = 1600
 
 
 def run(name: str, keep: bool) -> tuple[float, float]:
-    """Tiles per second and page faults a tile."""
+    """Return tiles per second and page faults per tile."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     rate = bare(Network(name, SIDE, given_back=not keep), PATCHES, SECONDS)
     return rate.wall, (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / (rate.wall * SECONDS)
@@ -41,20 +42,21 @@ def main() -> int:
     args = parser.parse_args()
     found: dict[str, Any] = {"load": load_or_leave(args.anyway)}
     for name in args.models:
-        ways = {keep: Hand(1) for keep in (False, True)}
+        workers = {keep: Worker(1) for keep in (False, True)}
         rounds = [
-            {keep: hand.do(run, name, keep) for keep, hand in ways.items()} for _ in range(args.pairs + 1)
+            {keep: worker.run(run, name, keep) for keep, worker in workers.items()}
+            for _ in range(args.pairs + 1)
         ][1:]
-        for hand in ways.values():
-            hand.leave()
+        for worker in workers.values():
+            worker.close()
         found[name] = {
             "tiles_per_s": {
-                said: statistics.median(one[keep][0] for one in rounds)
-                for keep, said in ((False, "given back"), (True, "kept"))
+                label: statistics.median(one[keep][0] for one in rounds)
+                for keep, label in ((False, "given back"), (True, "kept"))
             },
-            "faults_a_tile": {
-                said: statistics.median(one[keep][1] for one in rounds)
-                for keep, said in ((False, "given back"), (True, "kept"))
+            "faults_per_tile": {
+                label: statistics.median(one[keep][1] for one in rounds)
+                for keep, label in ((False, "given back"), (True, "kept"))
             },
             "kept_over_given_back": statistics.median(one[True][0] / one[False][0] for one in rounds),
         }

@@ -2,8 +2,8 @@
 
     python benchmarks/knn.py [--gallery 27000] [--queries 5400] [--width 1024] [--repeat 3] [--anyway]
 
-Vectors are drawn around class centres, so that neighbours are as unevenly spread as those of real images. On a machine that is busy (load
-average above 0.3) it refuses unless told --anyway.
+Vectors are drawn around class centres, so that neighbours are as unevenly spread as those of real images. The
+benchmark refuses to start if the load average is above 0.3, unless --anyway is given.
 """
 
 from __future__ import annotations
@@ -73,9 +73,8 @@ def main() -> None:
     spec = KnnSpec()
     rate = gemm_rate(args.width, args.gallery, args.repeat)
     ours_s = best_of(args.repeat, lambda: weighted_knn(gallery, labels, queries, spec))
-    rate = max(
-        rate, gemm_rate(args.width, args.gallery, args.repeat)
-    )  # the machine may have been busy the first time
+    # The machine may have been busy the first time.
+    rate = max(rate, gemm_rate(args.width, args.gallery, args.repeat))
     sklearn = KNeighborsClassifier(
         n_neighbors=spec.k,
         metric="cosine",
@@ -112,7 +111,8 @@ def main() -> None:
         ours_s > 2 or flops / ours_s < 0.6 * rate or theirs_s <= ours_s
     ):
         sys.exit(
-            "A bar was missed: at most 2 s, at least 0.6 of the matrix-multiply rate, faster than scikit-learn."
+            "A bar was missed: at most 2 s, at least 0.6 of the matrix-multiply rate, "
+            "faster than scikit-learn."
         )
 
 

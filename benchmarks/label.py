@@ -1,10 +1,11 @@
-"""Label by example: from ten marks to new colours of a million places, and how good the colours are on real sets.
+"""Label by example: from ten marks to new colours of a million places, and their quality on labelled sets.
 
-    python benchmarks/label.py [--rows 1000000] [--dim 192] [--anyway]      times, beside one read of the vectors in the same run
-    python benchmarks/label.py --sets eurosat harvey [--draws 10]           mean average precision and calibration on test splits
+    python benchmarks/label.py [--rows 1000000] [--dim 192] [--anyway]   times, beside one read of the vectors
+    python benchmarks/label.py --sets eurosat harvey [--draws 10]        average precision and calibration
 
-For every class of a set, marks are drawn from the test split with its truth, and all other rows of that split are ranked. Refuses to
-measure times while the machine is busy (load average above 0.3) unless told --anyway. Prints one JSON object last.
+For every class of a set, rows of the test split are marked with their true class, and all other rows of the
+split are ranked. Times are measured only if the load average is at most 0.3, or with --anyway. The last line
+printed is a JSON object.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LIMIT_MS = 150.0
 
 
 def million(rows: int, dim: int, precision: str) -> EmbeddingTable:
-    """Vectors around a few thousand centres, as float32 or int8."""
+    """Return a table of vectors around a few thousand centres, as float32 or int8."""
     import pyarrow as pa
 
     generator = np.random.default_rng(0)
@@ -52,7 +53,7 @@ def million(rows: int, dim: int, precision: str) -> EmbeddingTable:
 
 
 def times(rows: int, dim: int) -> dict[str, object]:
-    """Milliseconds of the fit, the scores, the colours as the browser gets them, and all three together as the page does them."""
+    """Measure the fit, the scores, the colours for the browser, and all three together as on the page."""
     from ui.globe.panels.label import colours_of
 
     found: dict[str, object] = {
@@ -83,7 +84,10 @@ def times(rows: int, dim: int) -> dict[str, object]:
 
 
 def accuracy(name: str, model: str | None, draws: int, seed: int = 0) -> dict[str, object]:
-    """Mean average precision of the classifier and of the rule, and calibration, over classes and draws of marks in a set's test split."""
+    """Return the mean average precision of classifier and baseline rule, and the calibration error.
+
+    Means are over the classes of the test split of a set, and over draws of marks.
+    """
     from core.engine.candidates import candidate
     from core.evaluation.cache import default_cache
     from core.evaluation.data.datasets import DataSpec, data_folders, open_set
@@ -108,7 +112,7 @@ def accuracy(name: str, model: str | None, draws: int, seed: int = 0) -> dict[st
                 scored.setdefault(way, []).append(quality(table, labels == kind, marks))
     means = {way: np.mean(values, axis=0) for way, values in scored.items()}
     named = ("map", "map_of_rule", "expected_calibration_error")
-    said = {
+    summary = {
         way: dict(zip(named, (round(float(v), 4) for v in mean), strict=True)) for way, mean in means.items()
     }
     return {
@@ -116,12 +120,15 @@ def accuracy(name: str, model: str | None, draws: int, seed: int = 0) -> dict[st
         "test_rows": len(labels),
         "classes": len(data.classes),
         "draws_per_class": draws,
-        **said,
+        **summary,
     }
 
 
 def ways(table: EmbeddingTable, truth: NDArray[np.bool_], generator: np.random.Generator) -> dict[str, Marks]:
-    """Five and ten marks of each kind drawn by chance; and five of each, then ten more that were suggested, or drawn by chance."""
+    """Return ways of marking: five or ten random rows of each kind, or five and then ten more.
+
+    The ten more are either suggested by the classifier or random.
+    """
     yes, no = (generator.choice(np.flatnonzero(kind), 10, replace=False).tolist() for kind in (truth, ~truth))
     few = Marks(tuple(yes[:5]), tuple(no[:5]))
     free = np.setdiff1d(np.arange(len(truth)), [*few.yes, *few.no])
@@ -139,7 +146,7 @@ def ways(table: EmbeddingTable, truth: NDArray[np.bool_], generator: np.random.G
 
 
 def quality(table: EmbeddingTable, truth: NDArray[np.bool_], marks: Marks) -> tuple[float, float, float]:
-    """Average precision of the classifier and of the rule, and calibration error, over the rows that are not marked."""
+    """Return average precision of classifier and baseline rule, and calibration error, of unmarked rows."""
     rest = np.ones(len(truth), bool)
     rest[[*marks.yes, *marks.no]] = False
     probability, rule = fit(table, marks).scores(table)[rest], mean_difference(table, marks)[rest]
@@ -156,9 +163,9 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=192)
     parser.add_argument(
-        "--sets", nargs="+", metavar="SET", help="measure how good it is on these sets instead of how fast"
+        "--sets", nargs="+", metavar="SET", help="measure the quality on these sets instead of times"
     )
-    parser.add_argument("--model", help="default: the embedder that is shipped")
+    parser.add_argument("--model", help="default: the default embedding model")
     parser.add_argument("--draws", type=int, default=10, help="draws of marks for each class (default: 10)")
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
     args = parser.parse_args()

@@ -1,8 +1,9 @@
-"""How fast the Mask Lab answers: event to encoded pictures on the server; in a browser slider and painting to picture, start to first picture.
+"""Response times of the Mask Lab, from an event to encoded pictures on the server or in a browser.
 
     python benchmarks/mask_lab.py [--moves 40] [--browser] [--large] [--anyway]
 
-The figures are p50 and p95. On a machine that is busy (load average above 0.3) it refuses unless told --anyway.
+In the browser, moves of the slider, painting, and the start of the server are timed. Figures are p50 and p95.
+The benchmark refuses to start if the load average is above 0.3, unless --anyway is given.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from _app import ROOT, chromium, serving
 from _quiet import load_or_leave
 
-import ui  # noqa: F401  (sets how torch's threads wait, as the app does)
+import ui  # noqa: F401  (configures torch's threads as in the app)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -39,7 +40,7 @@ def times(count: int, action: Callable[[int], object], warm: int = 2) -> list[fl
 
 
 def on_the_server(name: str, moves: int, bar_ms: float | None) -> None:
-    """The script of the page, from the event to low, high and combined encoded; and what follows in the fragment."""
+    """Time the work of the page, from the event to the encoded pictures, and the scores that follow."""
     from core.engine.inputs import read_ground
     from core.engine.loaded import load
     from core.engine.reconstruct import reconstruct
@@ -60,44 +61,46 @@ def on_the_server(name: str, moves: int, bar_ms: float | None) -> None:
         times(moves, lambda n: sheet(panels(reconstruct(model, tile, MaskSpec(seed=n))))),
         bar_ms,
     )
-    made = reconstruct(model, tile, MaskSpec())
-    report(f"{name}: scores of the model and three fills", times(min(moves, 10), lambda _: judge(made)), 1500)
+    result = reconstruct(model, tile, MaskSpec())
+    scoring = times(min(moves, 10), lambda _: judge(result))
+    report(f"{name}: scores of the model and three fills", scoring, 1500)
 
 
-def of_the_page(moves: int) -> None:
-    """A slider's event through the whole page, until the pictures are handed over (AppTest: no browser, no network)."""
+def page_script(moves: int) -> None:
+    """Time an event of the slider through the whole page script (AppTest: no browser, no network)."""
     from streamlit.testing.v1 import AppTest
 
     from core.viz import sheet as sheets
 
-    handed: list[float] = []
+    finished: list[float] = []
     real = sheets.sheet
 
-    def seen(panels: object, **options: object) -> str:
+    def recorded(panels: object, **options: object) -> str:
         html = real(panels, **options)  # pyright: ignore
         if any(panel.name == "pasted" for panel in panels):  # pyright: ignore
-            handed.append(time.perf_counter())
+            finished.append(time.perf_counter())
         return html
 
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     app.switch_page("pages/1_Mask_Lab.py").run()
-    sheets.sheet = seen
+    sheets.sheet = recorded
     taken: list[float] = []
     for n in range(moves):
         start = time.perf_counter()
         next(one for one in app.slider if one.label == "Masking ratio").set_value(20 + n).run()
-        taken.append(handed[-1] - start)
+        taken.append(finished[-1] - start)
     sheets.sheet = real
     report("page: slider event to low, high, combined encoded", taken[2:], 250)
 
 
 def in_the_browser(page: Page, address: str, started: float, moves: int) -> None:
-    """Start of the server to the first computed picture, and a key on the slider to the changed picture."""
+    """Time the start of the server to the first picture, and a slider key to the changed picture."""
     page.goto(address)
     page.wait_for_selector('[data-panel="combined"] img', timeout=180_000)
     first = time.perf_counter() - started
     print(
-        f"{'server start to the first computed picture on Home':58} {first:.1f} s   bar 10 s: {'kept' if first <= 10 else 'MISSED'}"
+        f"{'server start to the first computed picture on Home':58} {first:.1f} s   "
+        f"bar 10 s: {'kept' if first <= 10 else 'MISSED'}"
     )
     page.goto(f"{address}/Mask_Lab")
     page.wait_for_selector('[data-panel="combined"] img', timeout=180_000)
@@ -106,7 +109,7 @@ def in_the_browser(page: Page, address: str, started: float, moves: int) -> None
     changed = "before => document.querySelector('[data-panel=\"combined\"] img')?.src !== before"
     taken: list[float] = []
     for _ in range(moves):
-        page.wait_for_timeout(1500)  # the fragment and the section below end before the next move
+        page.wait_for_timeout(1500)  # lets the fragment and the section below finish
         before = page.locator('[data-panel="combined"] img').first.get_attribute("src")
         start = time.perf_counter()
         slider.press("ArrowLeft")
@@ -123,21 +126,26 @@ WATCH = """() => {
   addEventListener("pointerup", () => { seen.up = performance.now(); }, true);
   for (const name of ["pushState", "replaceState"]) {
     const real = history[name].bind(history);
-    history[name] = (...said) => { const was = location.search; real(...said); if (location.search !== was) note("address"); };
+    history[name] = (...args) => {
+      const before = location.search;
+      real(...args);
+      if (location.search !== before) note("address");
+    };
   }
   const look = () => { const now = picture(); if (now && now !== seen.before) note("picture"); };
-  new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["src"] });
+  const changes = { subtree: true, childList: true, attributes: true, attributeFilter: ["src"] };
+  new MutationObserver(look).observe(document.body, changes);
 }"""
 
 
 def painting(page: Page, address: str, strokes: int) -> None:
-    """A stroke on the tile: drawn in the browser, then from letting go to the address that Python writes, and to the changed picture."""
+    """Time strokes on the tile: to the drawn cells, the new address and the new picture."""
     page.goto(f"{address}/Mask_Lab?mask=cells-14x14-{'A' * 34}")
     page.wait_for_selector('[data-panel="combined"] img', timeout=180_000)
     canvas = page.locator(".painter canvas")
     canvas.wait_for(timeout=60_000)
     page.evaluate(WATCH)
-    answered: dict[str, list[float]] = {"address": [], "picture": []}
+    delays: dict[str, list[float]] = {"address": [], "picture": []}
     for n in range(strokes + 2):
         page.wait_for_timeout(1500)
         box = canvas.bounding_box()
@@ -151,14 +159,14 @@ def painting(page: Page, address: str, strokes: int) -> None:
             act()
         page.wait_for_function("seen.address && seen.picture", timeout=60_000)
         seen = page.evaluate("seen")
-        for name, taken in answered.items():
+        for name, taken in delays.items():
             taken.append((seen[name] - seen["up"]) / 1000)
-    drawn = page.evaluate(
+    draw_times = page.evaluate(
         "performance.getEntriesByName('mask-painter:draw').map((entry) => entry.duration / 1000)"
     )
-    report("painting: pointer event to drawn in the browser", drawn, 1000 / 60)
-    report("painting: mouse up to the address written by Python", answered["address"][2:], 300)
-    report("painting: mouse up to the changed picture", answered["picture"][2:], 700)
+    report("painting: pointer event to drawn in the browser", draw_times, 1000 / 60)
+    report("painting: mouse up to the address written by Python", delays["address"][2:], 300)
+    report("painting: mouse up to the changed picture", delays["picture"][2:], 700)
 
 
 def many_masks() -> None:
@@ -192,7 +200,7 @@ def main() -> None:
     )
     parser.add_argument("--moves", type=int, default=40)
     parser.add_argument("--large", action="store_true", help="measure ViT-L too (1.3 GB)")
-    parser.add_argument("--browser", action="store_true", help="only what is timed in a browser")
+    parser.add_argument("--browser", action="store_true", help="only the measurements in a browser")
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine")
     args = parser.parse_args()
     load_or_leave(args.anyway)
@@ -205,7 +213,7 @@ def main() -> None:
     if args.browser:
         return
     on_the_server(default_reconstructor(), args.moves, 250)
-    of_the_page(args.moves)
+    page_script(args.moves)
     many_masks()
     if args.large:
         on_the_server("scale_mae_large", 3, None)

@@ -1,13 +1,15 @@
-"""Exact search over a million vectors, and the index for more: medians beside the read bandwidth measured in the same run.
+"""Exact search over a million vectors, and the approximate index, beside the read bandwidth.
 
     python benchmarks/search.py [--rows 1000000] [--dim 192] [--anyway]
     python benchmarks/search.py --index [--rows 250000]
     python benchmarks/search.py --libraries [--rows 200000]
 
-The read bandwidth is that of the same array, read in one stream by as many threads as the search uses, or by one where that is faster. The index
-takes minutes to build for a million rows, so it is measured apart; its answers are compared with exact ones. --libraries compares usearch with hnswlib
-and faiss, where they are installed, over the bundled world's vectors with noise: one thread, least effort for a recall of 0.98.
-Refuses to measure while the machine is busy (load average above 0.3) unless told --anyway. Prints one JSON object last.
+The read bandwidth is that of the same array, read in one stream by as many threads as the search uses, or by
+one where that is faster. The index takes minutes to build for a million rows, so it has an option of its own;
+its results are compared with exact ones. --libraries compares usearch with hnswlib and faiss, where they are
+installed, over vectors of the bundled table with noise: one thread, the lowest effort for a recall of 0.98.
+The benchmark refuses to start if the load average is above 0.3, unless --anyway is given. The last line
+printed is a JSON object.
 """
 
 import argparse
@@ -42,15 +44,15 @@ def _sum(values: np.ndarray) -> np.float32:
 
 
 def tables(rows: int, dim: int) -> tuple[EmbeddingTable, EmbeddingTable]:
-    """The same vectors as float32 and int8: a few thousand bunches in a space of low dimension, as embeddings are."""
+    """Return the same vectors as float32 and int8: a few thousand clusters of low intrinsic dimension."""
     generator = np.random.default_rng(0)
     basis = generator.standard_normal((32, dim), dtype=np.float32)
-    bunch = generator.standard_normal((4000, 32), dtype=np.float32)
+    clusters = generator.standard_normal((4000, 32), dtype=np.float32)
     vectors = np.empty((rows, dim), np.float32)
     for at in range(0, rows, 100_000):
         part = slice(at, min(at + 100_000, rows))
         count = part.stop - at
-        inside = bunch[generator.integers(0, 4000, count)] + 0.5 * generator.standard_normal(
+        inside = clusters[generator.integers(0, 4000, count)] + 0.5 * generator.standard_normal(
             (count, 32), dtype=np.float32
         )
         vectors[part] = inside @ basis + 0.2 * generator.standard_normal((count, dim), dtype=np.float32)
@@ -68,13 +70,15 @@ def tables(rows: int, dim: int) -> tuple[EmbeddingTable, EmbeddingTable]:
 
 
 def scan(table: EmbeddingTable, rows: list[int]) -> dict[str, float]:
-    """Search one query and a hundred, and read the same vectors in one stream, in turns, so that a busier moment meets both."""
+    """Measure one query, a hundred queries, and reading the same vectors in one stream, in turns."""
     values = table.stored.values
     flat = values.view(np.float32).reshape(-1)
     query, many = table.vectors_of([len(table) // 2])[0], table.vectors_of(rows)
     ways: dict[str, Callable[[], object]] = {
-        "search": lambda: nearest(table, query, K), "threads": lambda: _sum(flat), "one thread": lambda: flat.max(),
-    }  # fmt: skip
+        "search": lambda: nearest(table, query, K),
+        "threads": lambda: _sum(flat),
+        "one thread": lambda: flat.max(),
+    }
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(5):
         for name, work in ways.items():
@@ -84,13 +88,16 @@ def scan(table: EmbeddingTable, rows: list[int]) -> dict[str, float]:
         min(statistics.median(taken[name]) for name in ("threads", "one thread")),
     )
     return {
-        "ms": search, "gb_per_s": values.nbytes / search / 1e6, "read_gb_per_s": values.nbytes / read / 1e6, "share_of_read": read / search,
+        "ms": search,
+        "gb_per_s": values.nbytes / search / 1e6,
+        "read_gb_per_s": values.nbytes / read / 1e6,
+        "share_of_read": read / search,
         "batch_of_100_ms": median_ms(lambda: nearest_many(table, many, K), 3),
-    }  # fmt: skip
+    }
 
 
 def recall(table: EmbeddingTable, queries: np.ndarray) -> dict[str, float]:
-    """Build the index, and compare its ten best with the exact ones; its speed-up is against the exact scan of the same table."""
+    """Build the index, and compare its ten best rows and its speed with those of the exact scan."""
     start = time.perf_counter()
     index = build_index(table)
     build_s = time.perf_counter() - start
@@ -115,7 +122,7 @@ def recall(table: EmbeddingTable, queries: np.ndarray) -> dict[str, float]:
 
 
 def libraries(rows: int, load: float) -> int:
-    """Compare libraries, and print what each gave as soon as it is known."""
+    """Compare libraries, and print the figures of each as soon as they are known."""
     from _vector_libraries import compare, world_with_noise
 
     from core.cli.verbs.atlas import WORLD
@@ -140,7 +147,9 @@ def main() -> int:
     parser.add_argument(
         "--index", action="store_true", help="measure the approximate index instead of the scan"
     )
-    parser.add_argument("--libraries", action="store_true", help="compare the index's library with others")
+    parser.add_argument(
+        "--libraries", action="store_true", help="compare the library of the index with others"
+    )
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
     args = parser.parse_args()
     load = load_or_leave(args.anyway)

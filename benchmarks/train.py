@@ -1,11 +1,12 @@
-"""One training step of ours beside a plain MAE step written with timm's parts, of the same shape, in one run.
+"""One training step of ours beside a plain MAE step of the same shape, written with timm's blocks.
 
-    python benchmarks/train.py [--model mae_tiny] [--side-px 64] [--batch 32] [--pairs 5] [--threads 2] [--anyway]
+    python benchmarks/train.py [--model mae_tiny] [--side-px 64] [--batch 32] [--pairs 5] [--anyway]
 
-The peer is what one writes first: every patch embedded, a random choice gathered, timm's blocks with fused attention, a linear head, squared
-error on hidden patches, AdamW, float32; it neither averages weights nor works on a fill. Ours is `core train` as it runs. Both are fed pictures
-that lie ready. Printed as well: what share of this machine's matrix-multiply rate each reaches, counting matrix products and convolutions only.
-Refuses to measure above a load average of 0.3 unless told --anyway.
+The plain step is what a first script does: embed every patch, gather a random choice, timm's blocks with
+fused attention, a linear head, squared error on hidden patches, AdamW, float32; no averaged weights and no
+fill. Ours is `core train`. Both receive pictures that are already in memory. Also printed is the share of
+this machine's matrix-multiply rate that each reaches, counting matrix products and convolutions only. The
+benchmark refuses to start if the load average is above 0.3, unless --anyway is given.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from core.models.layers.vit import transformer_blocks
 
 
 class PlainMAE(nn.Module):
-    """MAE as a first script writes it, with timm's blocks."""
+    """A plain MAE with timm's blocks."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class PlainMAE(nn.Module):
         tokens = torch.cat([tokens[:, :1], filled], 1) + self.decoder_where
         for block in self.decoder_blocks:
             tokens = block(tokens)
-        painted = self.head(self.decoder_norm(tokens))[:, 1:]
+        predicted = self.head(self.decoder_norm(tokens))[:, 1:]
         p, g = self.patch, images.shape[-1] // self.patch
         truth = (
             images.reshape(len(images), 3, g, p, g, p)
@@ -80,7 +81,7 @@ class PlainMAE(nn.Module):
             .reshape(len(images), g * g, -1)
         )
         hidden = torch.ones(len(images), self.count).scatter(1, visible, 0.0)
-        return ((painted - truth).square().mean(-1) * hidden).sum() / hidden.sum()
+        return ((predicted - truth).square().mean(-1) * hidden).sum() / hidden.sum()
 
 
 def plain_step(network: PlainMAE, pixels: Tensor, ratio: float) -> Callable[[], object]:
@@ -97,7 +98,7 @@ def plain_step(network: PlainMAE, pixels: Tensor, ratio: float) -> Callable[[], 
 
 
 def multiply_rate(bfloat16: bool) -> float:
-    """Best rate in FLOP/s of a 1024 x 1024 product in the type that training multiplies in."""
+    """Return the best rate in FLOP/s of a 1024 x 1024 product in the data type of training."""
     left, right = (
         torch.randn(1024, 1024, dtype=torch.bfloat16 if bfloat16 else torch.float32) for _ in range(2)
     )
@@ -111,7 +112,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def operations(action: Callable[[], object]) -> int:
-    """FLOP of the matrix products and convolutions of one step, forward and backward."""
+    """Count the FLOP of the matrix products and convolutions of one step, forward and backward."""
     with FlopCounterMode(display=False) as counter:
         action()
     return counter.get_total_flops()
@@ -124,7 +125,7 @@ def main() -> None:
     parser.add_argument(
         "--model",
         default="mae_tiny",
-        help="which of ours takes the step (the peer has the shape of its transformer)",
+        help="our model; the plain one has the shape of its transformer",
     )
     parser.add_argument("--side-px", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
@@ -172,7 +173,8 @@ def main() -> None:
         bfloat16 = torch.is_autocast_enabled("cpu")
     rates = {"ours": multiply_rate(bfloat16), "plain": multiply_rate(False)}
     print(
-        f"load average {load_average:.2f}, {args.threads} threads; ours multiplies in {'bfloat16' if bfloat16 else 'float32'}, the plain step in float32"
+        f"load average {load_average:.2f}, {args.threads} threads; "
+        f"ours multiplies in {'bfloat16' if bfloat16 else 'float32'}, the plain step in float32"
     )
     found = {
         name: {

@@ -1,18 +1,20 @@
-"""Raster to GeoParquet beside the bare network: how much of the network's own speed a sweep keeps.
+"""Compare the speed of embedding runs, raster to GeoParquet, with that of the bare network.
 
-    python benchmarks/sweep.py [--model mae_tiny224] [--tiles 768] [--pairs 5] [--kinds "int16 deflate" ...] [--given-back] [--anyway]
-    python benchmarks/sweep.py --model mae_base --tiles 64
-    python benchmarks/sweep.py --more       with resampling, with losses, and the shipped default; several models in one pass beside one after the other
-    python benchmarks/sweep.py --torchgeo   beside torchgeo's GridGeoSampler and DataLoader (pip install torchgeo==0.8.1)
-    python benchmarks/sweep.py --memory     peak memory on a sparse raster of 100,000 x 100,000 against 5,000 x 5,000
+    python benchmarks/embedding.py [--model mae_tiny224] [--tiles 768] [--pairs 5] [--anyway]
+    python benchmarks/embedding.py --model mae_base --tiles 64
+    python benchmarks/embedding.py --more       resampling, losses, several models in one pass
+    python benchmarks/embedding.py --torchgeo   compare with torchgeo's GridGeoSampler and DataLoader
+    python benchmarks/embedding.py --memory     peak memory for sparse rasters of 100,000 and 5,000 px a side
 
-Bare (`_bare.py`) is the faster of one process with all threads and one process per core with one thread each, each at the fastest of several
-batches, tensors already in memory. It is measured right before and right after every sweep, for machines drift; every share is the median of such
-pairs. Neither side pays for starting: processes stay, networks are
-loaded and warm, and a sweep is timed from its plan to its finished table, so its two ends, where a core waits for the first batch or
-for the last, count against the sweep alone. Shares of processors' time are printed beside those of wall-clock time: what a sweep computes besides
-the network, however busy the machine is; the two differ by the time that cores stood idle. Sources are written for the run: int16 deflate and zstd
-COG, uint8 striped, JPEG COG. Refuses to measure above a load average of 0.3 unless told --anyway. Prints one JSON object last.
+The bare network (`_bare.py`) runs in the faster of two set-ups, one process with all threads or one process
+per core with one thread each, at the fastest of several batch sizes, with its tensors in memory. It is
+measured right before and after every embedding run, because the speed of machines drifts; each share is the
+median of such pairs. Start-up is excluded on both sides: processes persist, and networks are loaded and warm.
+A run is timed from its plan to its finished table, so the time that cores wait for the first or the last
+batch counts against the run only. Shares of CPU time are printed beside those of wall-clock time: they
+measure what a run computes besides the network, however busy the machine is. Sources are written for the
+run: int16 deflate and zstd COG, uint8 striped, JPEG COG. The benchmark refuses to start if the load average
+is above 0.3, unless --anyway is given. The last line printed is a JSON object.
 """
 
 import argparse
@@ -29,11 +31,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from _bare import Network, Rate, Yardstick, kept
-from _hands import Hand
+from _bare import Network, Rate, Reference, load_once
 from _quiet import load_or_leave
 from _scenes import KINDS, SIDE, write_scene, write_sparse
 from _torchgeo import delivery_rate, least_cosine, torchgeo_rate
+from _worker import Worker
 
 THREE = ("mae_tiny", "tinymim_tiny", "scale_contrast_tiny")
 BARS = {"mae_base": 0.97, "mae_tiny224": 0.92}
@@ -43,21 +45,21 @@ BARE_S = 4.0
 
 @dataclass(frozen=True)
 class Case:
-    """One way to sweep, and the network it is held against."""
+    """An embedding run, and the network that it is compared with."""
 
     network: Network
     source: str
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def swept(
+def embedded(
     name: str, source: str, tile_px: int | None = SIDE, models: Sequence[str] = (), **options: Any
 ) -> Rate:
-    """Tiles per second of a whole sweep; the plan and the estimate are left out, as the loading of the network is of the bare run."""
+    """Measure an embedding run in tiles per second, without its plan and the loading of the network."""
     from core.engine.embedding import run as engine
     from core.engine.embedding.spec import EmbeddingSpec
 
-    engine.load = kept
+    engine.load = load_once
     with tempfile.TemporaryDirectory() as place:
         spec = EmbeddingSpec((source,), f"{place}/table", name, tile_px=tile_px, **options)
         started, cpu, last = 0.0, 0.0, None
@@ -71,50 +73,53 @@ def swept(
 
 
 def shares(cases: dict[str, Case], pairs: int) -> dict[str, Any]:
-    """Every sweep between two runs of its bare network; the first round warms up, finds the best batches and the faster way."""
-    yardstick, hand = Yardstick(), Hand()
-    found: dict[str, list[tuple[Rate, float, float]]] = {label: [] for label in cases}
+    """Measure each embedding run between two runs of its bare network; the first round is a warm-up."""
+    reference, worker = Reference(), Worker()
+    measured: dict[str, list[tuple[Rate, float, float]]] = {label: [] for label in cases}
     for pair in range(pairs + 1):
         before: dict[Network, Rate] = {}
         for label, case in cases.items():
             network = case.network
             if network not in before:
-                before[network] = yardstick.measure(network, BARE_S)
-            rate = hand.do(
-                swept, network.name, case.source, network.side, losses=network.losses, **case.options
+                before[network] = reference.measure(network, BARE_S)
+            rate = worker.run(
+                embedded, network.name, case.source, network.side, losses=network.losses, **case.options
             )
-            beside = before[network], yardstick.measure(network, BARE_S)
+            beside = before[network], reference.measure(network, BARE_S)
             before[network] = beside[1]
             bare = Rate(
                 statistics.mean(one.wall for one in beside), statistics.mean(one.cpu for one in beside)
             )
             wall, cpu = rate.wall / bare.wall, rate.cpu / bare.cpu
             if pair:
-                found[label].append((rate, wall, cpu))
-            said = f"{rate.wall:.2f} of {bare.wall:.2f} tiles/s = {wall:.3f}, {cpu:.3f} of processors' time"
-            print(f"{network.name} pair {pair}, {label}: {said}", file=sys.stderr)
-        yardstick.settle()
-    yardstick.leave()
-    hand.leave()
+                measured[label].append((rate, wall, cpu))
+            rates = f"{rate.wall:.2f} of {bare.wall:.2f} tiles/s = {wall:.3f}, {cpu:.3f} of CPU time"
+            print(f"{network.name} pair {pair}, {label}: {rates}", file=sys.stderr)
+        reference.choose_setups()
+    reference.close()
+    worker.close()
     return {
         label: {
-            "tiles_per_s": statistics.median(rate.wall for rate, _, _ in rounds), "share_of_bare": statistics.median(wall for _, wall, _ in rounds),
-            "pairs": [round(wall, 3) for _, wall, _ in rounds], "share_by_cpu_time": statistics.median(cpu for *_, cpu in rounds),
-            "bare": yardstick.said(cases[label].network), "bar": BARS.get(cases[label].network.name) if label in KINDS else None,
+            "tiles_per_s": statistics.median(rate.wall for rate, _, _ in rounds),
+            "share_of_bare": statistics.median(wall for _, wall, _ in rounds),
+            "pairs": [round(wall, 3) for _, wall, _ in rounds],
+            "share_by_cpu_time": statistics.median(cpu for *_, cpu in rounds),
+            "bare": reference.summary(cases[label].network),
+            "bar": BARS.get(cases[label].network.name) if label in KINDS else None,
         }
-        for label, rounds in found.items()
-    }  # fmt: skip
+        for label, rounds in measured.items()
+    }
 
 
 def speed(name: str, folder: Path, kinds: Sequence[str], given_back: bool) -> dict[str, Case]:
-    """The sweep that the bars speak of: native GSD, stride = tile, no losses, every kind of source apart."""
+    """Return the runs that the bars refer to: native GSD, stride = tile, one per kind of source."""
     return {
         kind: Case(Network(name, SIDE, given_back=given_back), str(folder / f"{kind}.tif")) for kind in kinds
     }
 
 
 def more(name: str, source: str, tiles: int) -> dict[str, Case]:
-    """What else a sweep can do."""
+    """Return runs with further features."""
     from core.models.registry import default_embedder
 
     shipped = default_embedder()
@@ -126,37 +131,39 @@ def more(name: str, source: str, tiles: int) -> dict[str, Case]:
 
 
 def one_pass(source: str, pairs: int) -> dict[str, Any]:
-    """Three models in one reading pass beside one after the other, windows of 64 px per second through all three."""
-    hand = Hand()
-    rates: dict[str, list[float]] = {"apart": [], "in one pass": []}
+    """Compare three models in one pass with one after the other, in windows of 64 px per second."""
+    worker = Worker()
+    rates: dict[str, list[float]] = {"one after the other": [], "in one pass": []}
     for _ in range(pairs):
-        rates["apart"].append(1 / sum(1 / hand.do(swept, model, source, 64).wall for model in THREE))
-        rates["in one pass"].append(hand.do(swept, "", source, 64, THREE).wall / len(THREE))
-    hand.leave()
-    return {"three models, windows/s": {way: statistics.median(found) for way, found in rates.items()}}
+        rates["one after the other"].append(
+            1 / sum(1 / worker.run(embedded, model, source, 64).wall for model in THREE)
+        )
+        rates["in one pass"].append(worker.run(embedded, "", source, 64, THREE).wall / len(THREE))
+    worker.close()
+    return {"three models, windows/s": {way: statistics.median(values) for way, values in rates.items()}}
 
 
 def torchgeo(name: str, folder: Path, rounds: int) -> dict[str, Any]:
-    """Both ways in turns, torchgeo with every number of workers; the median of each."""
+    """Measure both programs in turns, torchgeo with several numbers of workers; return medians."""
     source, cores = str(folder / "int16 deflate.tif"), os.cpu_count() or 1
     taken: dict[str, list[float]] = {}
-    hand = Hand()
+    worker = Worker()
     for _ in range(rounds):
         for what, network in (("delivery", False), ("end to end", True)):
-            ours = hand.do(swept, name, source).wall if network else hand.do(delivery_rate, source)
-            taken.setdefault(f"sweep, {what}", []).append(ours)
+            ours = worker.run(embedded, name, source).wall if network else worker.run(delivery_rate, source)
+            taken.setdefault(f"ours, {what}", []).append(ours)
             for workers in (0, 1, cores):
                 taken.setdefault(f"torchgeo, {what}, {workers} workers", []).append(
-                    hand.do(torchgeo_rate, name, source, workers, network)
+                    worker.run(torchgeo_rate, name, source, workers, network)
                 )
-    cosine = hand.do(least_cosine, name, str(folder / "uint8 striped.tif"))
-    hand.leave()
-    rates = {key: statistics.median(found) for key, found in taken.items()}
+    cosine = worker.run(least_cosine, name, str(folder / "uint8 striped.tif"))
+    worker.close()
+    rates = {key: statistics.median(values) for key, values in taken.items()}
     best = {
         what: max(rate for key, rate in rates.items() if key.startswith(f"torchgeo, {what}"))
         for what in ("delivery", "end to end")
     }
-    times = {what: rates[f"sweep, {what}"] / best[what] for what in best}
+    times = {what: rates[f"ours, {what}"] / best[what] for what in best}
     return {
         "tiles_per_s": rates,
         "times_torchgeo": times,
@@ -167,20 +174,20 @@ def torchgeo(name: str, folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def peak(name: str, source: str) -> float:
-    """Peak memory in MB of a process that has swept a source."""
-    swept(name, source, None)
+    """Return the peak memory in MB of a process that embeds a source."""
+    embedded(name, source, None)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def memory(folder: Path) -> dict[str, Any]:
-    """Peak memory of a sweep over a small and over a huge sparse raster with data in one stripe."""
+    """Compare the peak memory for a small and a huge sparse raster with data in one stripe."""
     peaks: dict[str, float] = {}
     for side in (5_000, 100_000):
         path = folder / f"{side}.tif"
         write_sparse(path, side)
-        hand = Hand()
-        peaks[str(side)] = hand.do(peak, "mae_tiny", str(path))
-        hand.leave()
+        worker = Worker()
+        peaks[str(side)] = worker.run(peak, "mae_tiny", str(path))
+        worker.close()
     return {"peak_mb": peaks, "more_mb": peaks["100000"] - peaks["5000"], "bar_mb": 300}
 
 
@@ -195,7 +202,7 @@ def main() -> int:
     parser.add_argument(
         "--given-back",
         action="store_true",
-        help="hold it against a bare network that gives freed memory back, as torch leaves it",
+        help="compare with a bare network that returns freed memory to the system, as torch does by default",
     )
     for one in ("more", "torchgeo", "memory"):
         parser.add_argument(f"--{one}", action="store_true")
@@ -203,7 +210,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.torchgeo and find_spec("torchgeo") is None:
         sys.exit(
-            "torchgeo is not installed: python -m pip install torchgeo==0.8.1, in an environment of its own; nothing else here needs it."
+            "torchgeo is not installed: python -m pip install torchgeo==0.8.1, in a separate environment, "
+            "because nothing else here needs it."
         )
     load = load_or_leave(args.anyway)
     tiles = args.tiles or TILES["torchgeo" if args.torchgeo else "more" if args.more else "speed"]
