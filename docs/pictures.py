@@ -1,4 +1,4 @@
-"""Take the README's pictures of the app anew: `make pictures`. Each page in headless Chromium, into docs/pictures."""
+"""Retake the pictures of the README in headless Chromium, into docs/pictures: `make pictures`."""
 
 import socket
 import subprocess
@@ -30,7 +30,7 @@ WAIT_MS = 180_000
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """Run the app on a free port and give its address."""
+    """Run the app on a free port and yield its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -56,7 +56,7 @@ def serving() -> Iterator[str]:
 
 
 def settled(page: Page) -> None:
-    """Wait until the script has run, its fragments too, and every picture is there."""
+    """Wait until the script and its fragments have run and every picture is loaded."""
     page.wait_for_selector("[data-testid=stAppViewContainer]", timeout=WAIT_MS)
     still = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
     for _ in range(3):
@@ -66,7 +66,7 @@ def settled(page: Page) -> None:
 
 
 def before_and_after(folder: Path) -> None:
-    """Three rows for the README: what the network sees, what it imagines, what was there; public-domain samples only."""
+    """Draw rows of input, reconstruction and original from public-domain samples."""
     import numpy as np
 
     from core.engine.inputs import read_ground
@@ -93,25 +93,22 @@ def before_and_after(folder: Path) -> None:
         ),
     }
     for name, (spec, mask) in rows.items():
-        made = reconstruct(model, read_ground(read, spec, model.card.input_px), mask)
-        shown = {panel.name: panel.pixels for panel in panels(made)}
+        result = reconstruct(model, read_ground(read, spec, model.card.input_px), mask)
+        shown = {panel.name: panel.pixels for panel in panels(result)}
         gap = np.full((shown["original"].shape[0], 8, 3), 255, np.uint8)
         row = np.concatenate([shown["masked"], gap, shown["combined"], gap, shown["original"]], axis=1)
         (folder / f"{name}.png").write_bytes(png(row.repeat(2, axis=0).repeat(2, axis=1)))
-        print(folder / f"{name}.png", made.recipe.caption())
+        print(folder / f"{name}.png", result.recipe.caption())
 
 
 def main() -> None:
-    """One picture of each page, 1400 px wide."""
+    """Take one picture of each page, 1400 px wide."""
     folder = ROOT / "docs" / "pictures"
     folder.mkdir(exist_ok=True)
     sys.path.insert(0, str(ROOT))
     before_and_after(folder)
-    labs = (
-        "Mask_Lab",
-        "Scale_Lab",
-        "Globe",
-    )  # the other pages show what this machine holds, licensed imagery among it
+    # Other pages may show licensed imagery that is on this machine.
+    labs = ("Mask_Lab", "Scale_Lab", "Globe")
     places = {"home": "/"} | {lab.lower(): f"/{lab}" for lab in labs}
     with serving() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

@@ -1,4 +1,4 @@
-"""Tables for tests of the Globe page: real ground under every point, vectors from its colours, so that pictures and neighbours make sense."""
+"""Tables for tests of the Globe page: places of Blue Marble with vectors computed from their colours."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def vectors_at(lonlat: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def places(count: int, seed: int = 0) -> NDArray[np.float64]:
-    """Longitudes and latitudes spread evenly over the globe; row 0 is in the south Pacific, alone within five degrees."""
+    """Return longitudes and latitudes spread evenly over the globe.
+
+    Row 0 is in the South Pacific, with no other place within five degrees.
+    """
     generator = np.random.default_rng(seed)
     lonlat = np.stack(
         [generator.uniform(-180, 180, count), np.degrees(np.arcsin(generator.uniform(-0.97, 0.97, count)))],
@@ -75,7 +78,7 @@ def columns_of(lonlat: NDArray[np.float64], **more: Any) -> dict[str, Any]:
 
 
 def write_world(folder: Path, count: int = 3000, **more: Any) -> Path:
-    """Write a table of so many places; `more` replaces columns."""
+    """Write a table of `count` places; `more` replaces columns."""
     lonlat = places(count)
     rows = make_rows(vectors_at(lonlat), columns_of(lonlat, **more))
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +87,7 @@ def write_world(folder: Path, count: int = 3000, **more: Any) -> Path:
 
 
 def write_field(folder: Path, lon: float, lat: float, count: int = 200) -> Path:
-    """Write a table of places within some ten kilometres."""
+    """Write a table of places within about ten kilometres."""
     lonlat = np.random.default_rng(4).normal((lon, lat), 0.05, (count, 2))
     folder.mkdir(parents=True, exist_ok=True)
     write_table(folder, make_rows(vectors_at(lonlat), columns_of(lonlat)), INFO)
@@ -92,7 +95,7 @@ def write_field(folder: Path, lon: float, lat: float, count: int = 200) -> Path:
 
 
 def write_other(folder: Path, like: Path, noise: float, keep: slice = slice(None)) -> Path:
-    """Write the places of a table as another network might see them: its vectors turned, with some noise."""
+    """Write the same places with rotated vectors and some noise, as another network might embed them."""
     first = open_table(like)
     generator = np.random.default_rng(0)
     turn = np.linalg.qr(generator.normal(size=(first.dim, first.dim)))[0]

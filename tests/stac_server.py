@@ -1,4 +1,4 @@
-"""A STAC API and a server of cloud-optimised GeoTIFFs on this machine, well-behaved or not as the path says; counts what it sends.
+"""A local STAC API and server of cloud-optimised GeoTIFFs that misbehaves on some paths and counts bytes.
 
 Run it alone to look at the page by hand: `python tests/stac_server.py PORT`.
 """
@@ -157,11 +157,14 @@ class Service:
         tiff = "image/tiff; application=geotiff; profile=cloud-optimized"
         ring = [[WEST, SOUTH], [EAST, SOUTH], [EAST, NORTH], [WEST, NORTH], [WEST, SOUTH]]
         return {
-            "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "sentinel-2-l2a", "bbox": [WEST, SOUTH, EAST, NORTH],
-            "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {"datetime": when, "eo:cloud_cover": cloud},
+            "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "sentinel-2-l2a",
+            "bbox": [WEST, SOUTH, EAST, NORTH],
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": {"datetime": when, "eo:cloud_cover": cloud},
             "links": [{"rel": "self", "href": f"{base}/items/{name}.json"}],
             "assets": {
-                "thumbnail": {"href": f"{base}/thumb/{name}.jpg", "type": "image/jpeg", "roles": ["thumbnail"]},
+                "thumbnail": {"href": f"{base}/thumb/{name}.jpg", "type": "image/jpeg",
+                "roles": ["thumbnail"]},
                 "red": {"href": f"{base}/cog/deep.tif{query}", "type": tiff, "roles": ["data"], "gsd": 30},
                 "visual": {"href": f"../{self.raster}{query}", "type": tiff, "roles": ["visual"], "gsd": 30},
                 "granule": {"href": "s3://bucket/granule.jp2", "type": "image/jp2"},
@@ -221,7 +224,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send(json.dumps(body).encode(), "application/json", 400 if refused else 200)
         elif self.path == "/odd/search":
             self.send(
-                b'{"type": "FeatureCollection", "features": [{"type": "Feature", "assets": 7}, 3, {"id": []}], "links": [{"rel": "x"}]}',
+                b'{"type": "FeatureCollection", '
+                b'"features": [{"type": "Feature", "assets": 7}, 3, {"id": []}], '
+                b'"links": [{"rel": "x"}]}',
                 "x",
             )
         elif self.path == "/endless/search":
@@ -342,7 +347,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server:
-    """The service at a port of this machine, in threads of its own; `recent` scenes were taken in the last months, as a page asks by default."""
+    """Runs the service on a local port in threads; `recent` scenes are from the last months."""
 
     def __init__(self, port: int = 0, *, recent: bool = False) -> None:
         today = datetime.now(UTC)

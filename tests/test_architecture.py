@@ -1,4 +1,4 @@
-"""The house rules of docs/architecture.md as failing tests: layers, sizes, where state and devices live, names."""
+"""The rules of docs/architecture.md: layers, sizes, where state and devices live, names."""
 
 import ast
 import shutil
@@ -76,7 +76,7 @@ def test_every_layer_contract_is_kept() -> None:
     assert "0 broken" in done.stdout
 
 
-def test_breaking_the_contracts_on_purpose_is_seen(copy_of_core: Path) -> None:
+def test_a_broken_contract_is_detected(copy_of_core: Path) -> None:
     for file, offence in OFFENCES.items():
         with (copy_of_core / "core" / file).open("a") as source:
             source.write(f"\n{offence}\n")
@@ -86,14 +86,14 @@ def test_breaking_the_contracts_on_purpose_is_seen(copy_of_core: Path) -> None:
     assert [line for line in REPORTED if line not in done.stdout] == []
 
 
-def test_a_new_room_must_be_drawn_into_the_plan_first(copy_of_core: Path) -> None:
+def test_a_new_package_must_be_added_to_the_layers(copy_of_core: Path) -> None:
     (copy_of_core / "core" / "annexe.py").write_text("")
     done = lint_imports(copy_of_core)
     assert done.returncode != 0
     assert "annexe" in done.stdout
 
 
-def test_pages_and_core_files_can_be_read_in_one_sitting() -> None:
+def test_pages_and_core_files_are_short() -> None:
     limits = {
         path: PAGE_LINES.get(path, 150 if path.startswith("pages/") else CORE_LINES) for path in sources()
     }
@@ -112,7 +112,7 @@ def test_pages_and_core_files_can_be_read_in_one_sitting() -> None:
 
 @cache
 def names(text: str) -> frozenset[str]:
-    """Every dotted name that a source text uses, as written: st.cache_data, st.session_state, torch.cuda ..."""
+    """Return every dotted name in a source text, as written: st.cache_data, torch.cuda, ..."""
     nodes = list(ast.walk(ast.parse(text)))
     accessed = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
     imported = {
@@ -172,7 +172,7 @@ def test_pages_and_what_they_share_load_neither_torch_nor_the_networks() -> None
     ]
 
 
-def test_taking_something_away_does_not_run_the_page_again() -> None:
+def test_a_download_button_does_not_rerun_the_page() -> None:
     calls = [
         (path, call.lineno, {word.arg: word.value for word in call.keywords})
         for path, text in sources().items()
@@ -189,12 +189,12 @@ def test_taking_something_away_does_not_run_the_page_again() -> None:
         )
 
 
-def test_no_file_is_named_after_nothing() -> None:
+def test_no_module_has_a_meaningless_name() -> None:
     empty = {"utils", "util", "helpers", "helper", "common", "misc"}
     assert not [path for path in sources() if empty & {*Path(path).parts[:-1], Path(path).stem}]
 
 
-def test_nothing_that_is_kept_names_a_place_on_the_machine_it_was_made_on() -> None:
+def test_no_stored_file_contains_a_local_path() -> None:
     homes = ("/home/", "/root/", "/Users/", "/work/")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:

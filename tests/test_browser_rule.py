@@ -1,4 +1,4 @@
-"""Tests that need a browser or the data packs skip without them; in CI a skipped browser test fails the run."""
+"""Tests of browser and data packs skip without them; a browser test skipped in CI fails the run."""
 
 import os
 import re

@@ -77,7 +77,7 @@ def test_every_link_inside_the_site_leads_to_a_page_and_an_anchor(site: dict[Pat
     assert not broken
 
 
-def test_the_reference_holds_every_verb(site: dict[Path, Links]) -> None:
+def test_the_reference_lists_every_verb(site: dict[Path, Links]) -> None:
     page = next(page for page in site if page.name == "cli.html")
     verbs = {path.stem for path in (ROOT / "core/cli/verbs").glob("[a-z]*.py")}
     assert verbs <= site[page].anchors

@@ -64,7 +64,7 @@ def test_figures_carry_the_recipe(made, verdict, kind):
 
 
 @pytest.mark.parametrize(("kind", "dpi"), [("gif", 300), ("png", 20_000)])
-def test_a_figure_that_cannot_be_is_a_sentence(made, verdict, kind, dpi):
+def test_an_unsupported_figure_is_refused(made, verdict, kind, dpi):
     with pytest.raises(ExportError, match="choose"):
         figure(made, verdict, kind, dpi=dpi)
 
@@ -88,7 +88,7 @@ def test_pictures_and_recipe_in_one_zip(made, verdict):
         assert json.loads(archive.read("recipe.json")) == json.loads(recipe_json(made, verdict))
 
 
-def test_everything_into_a_folder_and_a_sentence_where_that_fails(made, verdict, tmp_path):
+def test_write_all_writes_a_folder_or_explains_why_not(made, verdict, tmp_path):
     written = write_all(made, verdict, tmp_path / "new")
     assert {path.name for path in written} >= {
         "reconstruction.tif",

@@ -27,7 +27,8 @@ def drawn(mask: Mask) -> str:
     return "/".join("".join(".#"[int(cell)] for cell in row) for row in mask.hidden)
 
 
-# Recorded once. NumPy promises the raw PCG64 stream and the rest is integers and stable sorts, so a change here breaks shared links.
+# Recorded once. NumPy promises the raw PCG64 stream and the rest is integers and stable sorts, so a change
+# here breaks shared links.
 STORED = {
     "random-75-s3": "##.#####/######../#####.##/.##.####/#.###.##/.##.#..#/.#####.#/#####..#",
     "block-50-s1": "......../......../.######./.######./.######./.######./.######./.##.....",
@@ -94,7 +95,7 @@ def test_inverse_hides_exactly_what_was_visible(spec: MaskSpec, rows: int, cols:
 
 
 @given(specs)
-def test_the_text_form_comes_back_as_it_went(spec: MaskSpec) -> None:
+def test_the_text_form_round_trips(spec: MaskSpec) -> None:
     text = mask_to_text(spec)
     assert mask_from_text(text) == spec
     assert set(text) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
@@ -102,7 +103,7 @@ def test_the_text_form_comes_back_as_it_went(spec: MaskSpec) -> None:
 
 
 @given(st.text(max_size=60) | st.from_regex(r"(not-)?[a-z]{4,8}(-[\w.]{0,20}){0,4}", fullmatch=True))
-def test_foreign_text_is_a_mask_or_a_sentence(text: str) -> None:
+def test_any_text_is_a_mask_or_an_error_message(text: str) -> None:
     try:
         make_mask(mask_from_text(text), 14, 14)
     except ExplorerError as error:
@@ -139,19 +140,19 @@ def test_a_cloud_is_smoother_than_noise() -> None:
     assert edges("blob") < edges("random") / 2
 
 
-def test_centre_and_border_reach_for_opposite_ends() -> None:
+def test_centre_and_border_are_opposites() -> None:
     centre, border = (make_mask(MaskSpec(kind, 0.5), 14, 14).hidden for kind in ("centre", "border"))
     assert centre[5:9, 5:9].all() and not centre[0].any()
     assert border[0].all() and not border[5:9, 5:9].any()
 
 
-def test_the_grid_says_what_it_reached() -> None:
+def test_the_grid_reports_its_ratio() -> None:
     assert make_mask(MaskSpec("grid", 0.7), 14, 14).ratio == 0.75
     assert make_mask(MaskSpec("grid", 0.2), 14, 14).ratio == 0.25
     assert make_mask(MaskSpec("grid", size=7), 14, 14).ratio == 1 - 4 / 196
 
 
-def test_a_painting_follows_to_a_finer_grid() -> None:
+def test_a_painted_mask_is_scaled_to_a_finer_grid() -> None:
     spec = MaskSpec("cells", cells=(0, 5), painted_on=(4, 4))
     assert (make_mask(spec, 8, 8).hidden == make_mask(spec, 4, 4).pixels(2)).all()
     assert make_mask(spec, 8, 8).ratio == make_mask(spec, 4, 4).ratio == 2 / 16
@@ -169,7 +170,7 @@ def test_a_mask_knows_its_visible_cells_and_its_pixels() -> None:
         mask.hidden[0, 0] = False
 
 
-def test_what_a_kind_does_not_use_does_not_make_another_spec() -> None:
+def test_unused_fields_do_not_make_a_different_spec() -> None:
     assert MaskSpec("centre", 0.5, seed=9) == MaskSpec("centre", 0.5, seed=0)
     assert MaskSpec("cells", cells=(3, 1, 3)) == MaskSpec("cells", 0.1, cells=(1, 3))
 

@@ -52,7 +52,7 @@ def test_training_range_takes_any_ratio_where_no_range_is_known() -> None:
 
 
 @pytest.mark.parametrize("gsd_m", [0, -1, math.nan, math.inf])
-def test_a_gsd_that_cannot_be_is_refused(gsd_m: float) -> None:
+def test_an_impossible_gsd_is_refused(gsd_m: float) -> None:
     with pytest.raises(ExplorerError, match="above zero"):
         res_for(Policy(), gsd_m=gsd_m, input_px=224)
 
@@ -68,7 +68,7 @@ def test_a_gsd_that_cannot_be_is_refused(gsd_m: float) -> None:
         ("manual", "2"),
     ],
 )
-def test_a_policy_without_meaning_is_refused(wrong: tuple[str, float]) -> None:
+def test_an_invalid_policy_is_refused(wrong: tuple[str, float]) -> None:
     with pytest.raises(ExplorerError, match=r"\.$"):
         Policy(*wrong)
 
@@ -82,7 +82,7 @@ def test_warnings_name_the_range_or_the_metres_and_stay_silent_within() -> None:
 
 
 @given(st.sampled_from(list(POLICIES)), st.floats(1e-6, 1e6))
-def test_the_text_form_comes_back_as_it_went(name: str, value: float) -> None:
+def test_the_text_form_round_trips(name: str, value: float) -> None:
     policy = Policy(name, value)
     assert policy_from_text(policy_to_text(policy)) == policy
 

@@ -24,7 +24,7 @@ print(frozen, min(collect() for _ in range(3)))
 
 
 def test_collecting_garbage_after_each_run_skips_what_was_imported():
-    """Streamlit collects all generations after every run of every session: it took most of the time of a slider's move."""
+    """Streamlit collects all generations after every run, which took most of the time of a slider move."""
     done = subprocess.run(
         [sys.executable, "-c", COLLECTING],
         cwd=Path(__file__).parents[1],

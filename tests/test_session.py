@@ -63,7 +63,7 @@ def test_a_link_and_its_json_restore_the_view(view: PageView) -> None:
 
 
 @given(views)
-def test_the_cell_builds_the_very_specs(view: PageView) -> None:
+def test_the_cell_builds_equal_specs(view: PageView) -> None:
     tree = ast.parse(view.to_python())
     values = {
         node.targets[0].id: node.value
@@ -111,7 +111,8 @@ def test_the_command_says_everything_that_the_view_does(view: PageView) -> None:
 
 def test_the_command_of_a_plain_view_is_plain() -> None:
     assert DEFAULT.to_command() == (
-        "python -m core reconstruct samples/landsat --model scale_mae_tiny --policy log_gsd --mask random --ratio 0.75 --seed 0"
+        "python -m core reconstruct samples/landsat --model scale_mae_tiny "
+        "--policy log_gsd --mask random --ratio 0.75 --seed 0"
     )
 
 
@@ -124,7 +125,7 @@ def test_a_link_is_short_and_can_be_read() -> None:
     }
 
 
-def test_what_a_link_leaves_open_comes_from_the_default() -> None:
+def test_missing_parts_come_from_the_default() -> None:
     assert view_from_params({}, DEFAULT).view == DEFAULT
     assert view_from_params({"gsd": "30"}, DEFAULT).view.tile == TileSpec(
         TileRef("samples", "landsat"), gsd_m=30
@@ -163,9 +164,7 @@ def test_what_a_link_leaves_open_comes_from_the_default() -> None:
         ({"mask": "fog", "policy": "native_gsd"}, {"policy": Policy("native_gsd")}),
     ],
 )
-def test_what_cannot_be_meant_is_left_out_with_a_sentence(
-    params: dict[str, str], kept: dict[str, Any]
-) -> None:
+def test_invalid_parts_are_left_out_with_a_message(params: dict[str, str], kept: dict[str, Any]) -> None:
     restored = view_from_params(params, DEFAULT, models={"scale_mae_tiny"}, sources={"samples", "globe"})
     for field, value in kept.items():
         assert getattr(restored.view, field) == value
@@ -195,11 +194,11 @@ def test_no_json_raises(text: str) -> None:
     view_from_json(text, DEFAULT)
 
 
-def test_parameters_of_others_are_passed_over() -> None:
+def test_parameters_of_others_are_ignored() -> None:
     assert view_from_params({"embed": "true", "job": "7"}, DEFAULT, others={"embed", "job"}).ignored == ()
 
 
-def test_uploaded_weights_are_ones_own_copy_elsewhere():
+def test_uploaded_weights_become_a_path_to_fill_in():
     uploaded = replace(DEFAULT, model="upload-abcDEF_-123")
     assert uploaded.lives_here and not DEFAULT.lives_here
     assert "load('path/to/your/weights.pth')" in uploaded.to_python()
@@ -235,6 +234,6 @@ def test_a_link_made_with_other_weights_says_so(params: dict[str, str], sentence
         assert restored.view.weights_hash == ""
 
 
-def test_a_parameter_that_this_page_has_no_use_for_is_left_out_with_a_sentence() -> None:
+def test_an_unused_parameter_is_left_out_with_a_message() -> None:
     restored = view_from_params({"sel": "row:17"}, DEFAULT, unused=("sel",))
     assert restored.view == DEFAULT and '"sel"' in restored.ignored[0]

@@ -12,7 +12,8 @@ from tests.conftest import ROOT
 @pytest.mark.parametrize(
     ("length_m", "words"),
     [
-        (0.3, "0.3 m"), (7420, "7.42 km"), (7420.4, "7.42 km"), (14_843, "14.8 km"), (999.4, "999 m"), (999.6, "1 km"), (10, "10 m"),
+        (0.3, "0.3 m"), (7420, "7.42 km"), (7420.4, "7.42 km"), (14_843, "14.8 km"), (999.4, "999 m"),
+        (999.6, "1 km"), (10, "10 m"),
         (1e-5, "0.00001 m"), (33_860, "33.9 km"), (34_800_000, "34,800 km"), (123_456, "123 km"), (0, "0 m"),
     ],
 )  # fmt: skip
@@ -20,7 +21,7 @@ def test_lengths_read_the_same_at_every_size(length_m, words):
     assert metres(length_m) == words
 
 
-def test_lengths_that_are_none_do_not_break_a_message():
+def test_lengths_that_are_not_finite_are_formatted():
     assert metres(math.inf) == "inf m" and metres(math.nan) == "nan m"
 
 
@@ -29,8 +30,8 @@ def test_a_picture_without_error_is_exact(psnr, words):
     assert decibels(psnr) == words
 
 
-def test_nothing_writes_lengths_of_its_own():
-    """A number formatted to significant digits with "m" or "km" behind it is how 7.4e+03 m came to stand beside 14,800 m."""
+def test_no_other_code_formats_lengths():
+    """Formatting lengths elsewhere is how 7.4e+03 m came to appear beside 14,800 m."""
     own = re.compile(r"\{[^{}]*:[^{}]*g\} ?k?m\b(?!²)")
     sources = [path for folder in ("core", "ui", "pages") for path in sorted((ROOT / folder).rglob("*.py"))]
     found = {f"{path.relative_to(ROOT)}: {hit}" for path in sources for hit in own.findall(path.read_text())}

@@ -1,16 +1,20 @@
 """Measure the code against the limits of docs/architecture.md: `python tools/structure.py`.
 
-Prints lines by package, the longest file and function, class names that stand in two modules, import circles,
-lines over 110 characters, and unwanted words in text that users read. Exits with 1 where a count that must be 0
-is not; `--report` prints the same and always exits with 0.
+Prints lines by package, the longest file and function, class names used in two modules, import circles,
+lines over 110 characters, and unwanted words in text that users read. Exits with 1 if a count that must be 0
+is not; `--report` prints the same and always exits with 0. `--since COMMIT` prints lines by package at that
+commit beside those of today.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import io
 import re
+import subprocess
 import sys
+import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,9 +25,10 @@ PROGRAM = ("core", "ui", "pages")
 CODE = (*PROGRAM, "tests", "benchmarks", "docs", "tools")
 UNWANTED = re.compile(
     r"""\b(?:
-        laid\ in | (?:place|row|table)\ in\ hand | (?<!there\ )(?:is|are)\ (?-i:none)(?!\ of) | anew | calls\ before\ the\ device
-        | the\ device\ likes | hears? | none\ heard | cannot\ be\ meant | houses? | rooms | goes\ on | opponents?
-        | paints | painters\ are | few\ words\ to\ know | how\ much\ hidden | shelf | yardsticks? | manners | landed
+        laid\ in | (?:place|row|table)\ in\ hand | (?<!there\ )(?:is|are)\ (?-i:none)(?!\ of) | anew
+        | calls\ before\ the\ device | the\ device\ likes | hears? | none\ heard | cannot\ be\ meant | houses?
+        | rooms | goes\ on | opponents? | paints | painters\ are | few\ words\ to\ know | how\ much\ hidden
+        | shelf | yardsticks? | manners | landed
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -34,6 +39,7 @@ def main() -> int:
     """Print the report and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--report", action="store_true", help="exit with 0 whatever is found")
+    parser.add_argument("--since", metavar="COMMIT", help="also print lines by package at this commit")
     parser.add_argument(
         "--all", action="store_true", help="list every finding instead of the first ten of each kind"
     )
@@ -41,9 +47,11 @@ def main() -> int:
     files = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in python_files()}
     trees = {name: ast.parse(text) for name, text in files.items()}
 
-    print("Lines by package")
-    for package, lines in sorted(lines_by_package(files).items()):
-        print(f"  {lines:7,}  {package}")
+    now = lines_by_package(files)
+    before = lines_by_package(python_files_at(args.since)) if args.since else Counter[str]()
+    print("Lines by package" + (f", at {args.since} and now" if args.since else ""))
+    for package in sorted(now | before):
+        print((f"  {before[package]:7,}" if args.since else "") + f"  {now[package]:7,}  {package}")
     for kind, (length, place) in longest(files, trees).items():
         print(f"Longest {kind}: {length} lines, {place}")
 
@@ -70,6 +78,17 @@ def python_files() -> Iterator[Path]:
             if not {"build", "node_modules", ".venv", "site"} & set(path.relative_to(ROOT).parts):
                 yield path
     yield from sorted(ROOT.glob("*.py"))
+
+
+def python_files_at(commit: str) -> dict[str, str]:
+    """Return the text of the same files at a commit, by path."""
+    archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
+    if archive.returncode:
+        sys.exit(archive.stderr.decode().strip())
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
+        names = [name for name in tar.getnames() if name.endswith(".py")]
+        chosen = [name for name in names if name.split("/")[0] in CODE or "/" not in name]
+        return {name: file.read().decode() for name in chosen if (file := tar.extractfile(name))}
 
 
 def lines_by_package(files: dict[str, str]) -> Counter[str]:

@@ -183,7 +183,8 @@ def test_search_for_people_with_filter_and_minus(table, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--row", "nobody"], "There is no row"), (["--lonlat", "north"], "longitude and latitude"), (["--row", "3", "--k", "0"], "1 or more"),
+        (["--row", "nobody"], "There is no row"), (["--lonlat", "north"], "longitude and latitude"),
+        (["--row", "3", "--k", "0"], "1 or more"),
         (["--row", "3", "--where", "x = 1"], "does not have"), (["--image", "missing.tif"], "no file"),
         (["--row", "3", "--minus", "x"], "There is no row"),
     ],
@@ -204,11 +205,13 @@ def test_a_folder_of_pictures_is_no_picture_to_search_with(table, tmp_path, caps
 
 def test_embed_refuses_with_a_sentence(table, scene, tmp_path, capsys):
     for words, sentence in (
-        ([str(scene), "--out", str(table)], "add --resume"), ([str(scene), "--out", str(tmp_path / "t"), "--gsd-m", "a"], "--gsd-m must be"),
+        ([str(scene), "--out", str(table)], "add --resume"),
+        ([str(scene), "--out", str(tmp_path / "t"), "--gsd-m", "a"], "--gsd-m must be"),
         ([str(scene), "--out", str(tmp_path / "t"), "--min-valid", "2"], "between 0 and 1"),
         (["missing.tif", "--out", str(tmp_path / "t")], "no file"),
         ([str(scene), "--out", str(tmp_path / "t"), "--model", "none"], "no model"),
-        (["globe", "--out", str(tmp_path / "t"), "--gsd-m", "100000", "--stated-gsd-m", "-1"], "A GSD of -1 m is invalid"),
+        (["globe", "--out", str(tmp_path / "t"), "--gsd-m", "100000", "--stated-gsd-m", "-1"],
+        "A GSD of -1 m is invalid"),
     ):  # fmt: skip
         model = [] if "--model" in words else ["--model", "mae_tiny"]
         code, _, err = asked(capsys, "embed", *words, *model)
@@ -262,7 +265,8 @@ def test_a_run_is_read_from_a_file_with_every_setting(scene, tmp_path, capsys):
     from core.engine.embedding.spec import EmbeddingSpec
 
     spec = EmbeddingSpec(
-        (str(scene),), str(tmp_path / "table"), "mae_tiny", losses=True, mask_ratio=0.4, mask_seed=7, most=2, shard_tiles=9
+        (str(scene),), str(tmp_path / "table"), "mae_tiny", losses=True, mask_ratio=0.4, mask_seed=7, most=2,
+        shard_tiles=9
     )  # fmt: skip
     file = tmp_path / "job.json"
     file.write_text(json.dumps({"title": "mine", "spec": asdict(spec), "models": ["mae_tiny"]}))

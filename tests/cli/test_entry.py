@@ -76,7 +76,10 @@ def test_help_lists_every_verb_with_its_purpose(capsys: pytest.CaptureFixture[st
 
 def test_a_reader_that_leaves_early_ends_the_command_quietly(tmp_path: Path) -> None:
     (tmp_path / "zz_probe.py").write_text(PROBE)
-    start = f"import sys; from core.cli import entry, verbs; verbs.__path__.append({str(tmp_path)!r}); sys.exit(entry.main(['probe', 'long']))"
+    start = (
+        "import sys; from core.cli import entry, verbs; "
+        f"verbs.__path__.append({str(tmp_path)!r}); sys.exit(entry.main(['probe', 'long']))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", start], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -88,5 +91,8 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(tmp_path: Path) -> 
 
 
 def test_help_comes_without_loading_torch() -> None:
-    asks = "import sys; from core.cli.entry import build_parser; build_parser(); assert 'torch' not in sys.modules and 'streamlit' not in sys.modules"
+    asks = (
+        "import sys; from core.cli.entry import build_parser; build_parser(); "
+        "assert 'torch' not in sys.modules and 'streamlit' not in sys.modules"
+    )
     assert subprocess.run([sys.executable, "-c", asks], cwd=ROOT, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""`core fetch` against a server on this machine: whole, resumed, from the mirror, wrong, and not there at all."""
+"""`python -m core fetch` against a local server: complete, resumed, mirrored, wrong and missing files."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_file_is_fetched_checked_and_recorded(
     assert "non-commercial" in err
 
 
-def test_what_is_there_is_checked_and_not_fetched_again(
+def test_an_existing_file_is_checked_and_not_fetched_again(
     server: Served, release: Release, weights: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / release.file).write_bytes(weights)
@@ -150,7 +150,7 @@ def test_what_is_there_is_checked_and_not_fetched_again(
     assert server.asked == []
 
 
-def test_a_broken_connection_is_gone_on_with(
+def test_a_broken_connection_resumes(
     server: Served, release: Release, weights: bytes, tmp_path: Path
 ) -> None:
     server.cut_after = [1000, 5000]
@@ -159,7 +159,7 @@ def test_a_broken_connection_is_gone_on_with(
     assert (tmp_path / release.file).read_bytes() == weights
 
 
-def test_a_later_run_goes_on_where_the_first_stopped(
+def test_a_later_run_resumes_where_the_first_stopped(
     server: Served, release: Release, weights: bytes, tmp_path: Path
 ) -> None:
     server.cut_after = [1000, 1000, 1000]
@@ -186,7 +186,9 @@ def test_a_part_longer_than_the_file_starts_over(
     assert (tmp_path / release.file).read_bytes() == weights
 
 
-def test_the_mirror_helps(server: Served, release: Release, weights: bytes, tmp_path: Path) -> None:
+def test_a_mirror_is_used_if_the_first_address_fails(
+    server: Served, release: Release, weights: bytes, tmp_path: Path
+) -> None:
     server.content = {"/mirror.pth": weights}
     assert fetched(tmp_path) == OK
     assert [path for path, _ in server.asked] == ["/first.pth", "/mirror.pth"]
@@ -242,7 +244,7 @@ def spoil_half(served: Served) -> None:
     ("spoil", "said"),
     [(spoil_page, "web page"), (spoil_other_network, "another network"), (spoil_half, "truncated")],
 )
-def test_what_is_not_the_published_file_is_thrown_away(
+def test_a_file_other_than_the_published_one_is_deleted(
     server: Served,
     release: Release,
     tmp_path: Path,
@@ -315,7 +317,7 @@ def lead_astray(served: Served, patch: pytest.MonkeyPatch) -> None:
     ],
     ids=["endless", "full disk", "stall", "not found", "astray"],
 )
-def test_servers_that_do_not_help_get_a_sentence(
+def test_failures_of_the_server_are_explained(
     server: Served,
     release: Release,
     tmp_path: Path,
@@ -335,7 +337,7 @@ def test_servers_that_do_not_help_get_a_sentence(
     assert not (tmp_path / release.file).exists()
 
 
-def test_without_internet_the_way_by_hand_is_told(
+def test_without_internet_the_manual_download_is_explained(
     release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(
@@ -357,12 +359,12 @@ def test_without_internet_the_way_by_hand_is_told(
         assert part in err
 
 
-def test_a_name_that_nobody_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_name_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "scale-mae-huge", "--to", str(tmp_path)]) == BAD_INPUT
     assert "choose one of scale-mae, scale-mae-torchgeo, efficientnet_lite0" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be_made(
+def test_a_folder_that_cannot_be_created(
     server: Served, release: Release, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")

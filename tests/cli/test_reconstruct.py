@@ -49,8 +49,10 @@ def test_a_stated_gsd_belongs_to_the_pictures_own_pixels(photo, capsys):
 
 @pytest.mark.parametrize(
     "extra",
-    [[], ["--gsd-m", "-1"], ["--gsd-m", "1", "--ratio", "1.5"], ["--gsd-m", "1", "--window", "60,60,10,10"], ["--gsd-m", "1", "--window", "1,2"],
-     ["--gsd-m", "1", "--policy", "manual"], ["--gsd-m", "1", "--mask", "spiral"], ["--gsd-m", "1", "--model", "nobody"]],
+    [[], ["--gsd-m", "-1"], ["--gsd-m", "1", "--ratio", "1.5"], ["--gsd-m", "1", "--window", "60,60,10,10"],
+    ["--gsd-m", "1", "--window", "1,2"],
+     ["--gsd-m", "1", "--policy", "manual"], ["--gsd-m", "1", "--mask", "spiral"],
+     ["--gsd-m", "1", "--model", "nobody"]],
 )  # fmt: skip
 def test_bad_input_is_one_sentence_and_exit_code_2(photo, capsys, extra):
     assert main(["reconstruct", photo, *extra]) == BAD_INPUT

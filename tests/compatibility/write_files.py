@@ -1,7 +1,7 @@
 """Write the files of test_earlier_version.py with the code of commit 1f0b25c, the version before 0.2.0.
 
-Run it in a checkout of that commit: `python write_files.py FOLDER`. It uses the names of that version, so it does
-not run in later ones. The imagery is synthetic.
+Run it in a checkout of that commit: `python write_files.py FOLDER`. It uses the names of that version, so it
+does not run in later ones. The imagery is synthetic.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one door to the internet: shut while online access is off, and what it says when a server misbehaves."""
+"""The web client: refused while online access is off, safe from private addresses, clear about failures."""
 
 import contextlib
 import socket
@@ -24,7 +24,7 @@ def web(server):
     )
 
 
-def test_nothing_can_be_asked_while_online_access_is_off(monkeypatch):
+def test_no_client_while_online_access_is_off(monkeypatch):
     monkeypatch.delenv(online.SWITCH, raising=False)
     with pytest.raises(OnlineError, match="EARTH_MAE_ONLINE=1"):
         Web()
@@ -37,13 +37,17 @@ def test_nothing_can_be_asked_while_online_access_is_off(monkeypatch):
 @pytest.mark.parametrize(
     "address",
     [
-        "http://example.org/a.tif", "ftp://example.org/a", "file:///etc/passwd", "https://", "//example.org/a", "gopher://x/",
-        "https://user:secret@example.org/a", "https://localhost/a", "https://LOCALHOST:8443/a", "https://127.0.0.1/a", "https://[::1]/a",
-        "https://10.0.0.8/a", "https://169.254.169.254/latest/meta-data", "https://[::ffff:127.0.0.1]/a", "https://0.0.0.0/a", "https://a:99999999/x",
-        "https://exa mple.org/", "https://example.org/\r\nX: y", "https://100.64.0.1/", "https://[fe80::1%25eth0]/", "https://x.localhost/",
+        "http://example.org/a.tif", "ftp://example.org/a", "file:///etc/passwd", "https://",
+        "//example.org/a", "gopher://x/",
+        "https://user:secret@example.org/a", "https://localhost/a", "https://LOCALHOST:8443/a",
+        "https://127.0.0.1/a", "https://[::1]/a",
+        "https://10.0.0.8/a", "https://169.254.169.254/latest/meta-data", "https://[::ffff:127.0.0.1]/a",
+        "https://0.0.0.0/a", "https://a:99999999/x",
+        "https://exa mple.org/", "https://example.org/\r\nX: y", "https://100.64.0.1/",
+        "https://[fe80::1%25eth0]/", "https://x.localhost/",
     ],
 )  # fmt: skip
-def test_an_address_that_may_not_be_asked_is_refused_before_anything_is_dialled(address, monkeypatch):
+def test_a_forbidden_address_is_refused_before_connecting(address, monkeypatch):
     monkeypatch.delenv(online.LOCAL_SWITCH, raising=False)
     dialled = []
     monkeypatch.setattr(socket, "create_connection", lambda *a, **k: dialled.append(a))
@@ -54,7 +58,7 @@ def test_an_address_that_may_not_be_asked_is_refused_before_anything_is_dialled(
     assert not dialled
 
 
-def test_a_name_that_leads_inside_the_network_is_dropped_before_a_byte_is_sent(monkeypatch):
+def test_a_name_that_resolves_to_a_private_address_is_dropped_before_sending(monkeypatch):
     monkeypatch.delenv(online.LOCAL_SWITCH, raising=False)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(2)
@@ -78,7 +82,7 @@ def test_a_redirect_is_checked_like_any_address(server, monkeypatch):
         web.json(f"{server.base}/round")
 
 
-def test_parts_come_with_the_size_of_the_whole(server):
+def test_a_byte_range_comes_with_the_size_of_the_file(server):
     whole = server.service.files["visual.tif"]
     part = Web().part(f"{server.base}/cog/visual.tif", 1000, 50)
     assert (part.data, part.total, part.tag) == (whole[1000:1050], len(whole), '"one"')
@@ -96,7 +100,7 @@ def test_parts_come_with_the_size_of_the_whole(server):
         ("/slow", "does not answer in time"),
     ],
 )
-def test_a_part_that_cannot_be_had_is_said_in_a_sentence(web, server, path, said):
+def test_a_failed_range_request_is_explained(web, server, path, said):
     with pytest.raises(OnlineError, match=said) as caught:
         web.part(f"{server.base}{path}", 0, 1000)
     assert "127.0.0.1" in sentence(caught)
@@ -113,7 +117,7 @@ def test_a_part_that_cannot_be_had_is_said_in_a_sentence(web, server, path, said
         ("/drip", "too slow"),
     ],
 )
-def test_an_answer_that_is_no_json_too_long_or_too_slow_is_said_in_a_sentence(web, server, path, said):
+def test_a_response_that_is_not_json_too_long_or_too_slow_is_explained(web, server, path, said):
     began = time.monotonic()
     with pytest.raises(OnlineError, match=said) as caught:
         web.json(f"{server.base}{path}")
@@ -121,25 +125,25 @@ def test_an_answer_that_is_no_json_too_long_or_too_slow_is_said_in_a_sentence(we
     assert time.monotonic() - began < 2.5
 
 
-def test_an_answer_of_many_lists_in_lists_does_not_get_far(web, server, monkeypatch):
+def test_deeply_nested_json_is_refused(web, server, monkeypatch):
     monkeypatch.setattr(Web, "_whole", lambda *_: b"[" * 100_000)
     with pytest.raises(OnlineError, match="instead of JSON"):
         web.json(f"{server.base}/nothing")
 
 
-def test_a_busy_server_is_asked_once_more(server):
+def test_a_busy_server_is_retried_once(server):
     assert Web().part(f"{server.base}/busy/visual.tif", 0, 4).data == b"II*\0"
     assert server.service.busy == 2
 
 
-def test_nobody_at_home_is_said_in_a_sentence(server):
+def test_an_unreachable_server_is_explained(server):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(OnlineError, match="cannot be reached"):
         Web().json(f"http://127.0.0.1:{port}/")
 
 
-def test_a_proxy_named_in_the_environment_is_asked_instead(server, monkeypatch):
+def test_a_proxy_from_the_environment_is_used(server, monkeypatch):
     monkeypatch.setenv("http_proxy", server.base)
     monkeypatch.delenv("no_proxy", raising=False)
     assert Web().json("http://catalogue.invalid/items/clear.json")["id"] == "clear"
@@ -148,7 +152,7 @@ def test_a_proxy_named_in_the_environment_is_asked_instead(server, monkeypatch):
         Web().json("http://catalogue.invalid/items/clear.json")
 
 
-def test_a_certificate_that_does_not_fit_is_refused(server, tmp_path):
+def test_an_invalid_certificate_is_refused(server, tmp_path):
     import ssl
     import subprocess
     import threading

@@ -1,4 +1,4 @@
-"""A pack in the shape of EuroSAT's, made up: two classes that differ in texture, 16 px, with its split."""
+"""A synthetic pack laid out like EuroSAT: two classes that differ in texture, 16 px, with a split."""
 
 import csv
 import io
@@ -22,7 +22,10 @@ def picture(kind: int, number: int) -> bytes:
 
 @pytest.fixture
 def packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `eurosat_rgb.zip`: 24 training and 8 test pictures of each of two classes. The working folder is temporary too."""
+    """A folder with `eurosat_rgb.zip`: 24 training and 8 test pictures of each of two classes.
+
+    The working folder is temporary too.
+    """
     folder = tmp_path / "packs"
     folder.mkdir()
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""The papers' comparisons: arms that see the same pictures and no test picture, commands that go on, records that read back."""
+"""The papers' comparisons: both arms train on the same pictures, commands resume, records can be read."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_three_seeds_of_two_arms_become_a_record_that_reads_back(packs: Path, tm
     assert written["paper"]["protocol"].startswith("another protocol") and written["verdict"] == top.verdict
 
 
-def test_a_second_call_trains_nothing_and_a_broken_off_one_ends_with_the_same_weights(
+def test_a_second_call_trains_nothing_and_an_interrupted_one_ends_with_the_same_weights(
     packs: Path, tmp_path: Path
 ) -> None:
     chosen = shrunk("scale_mae", scales=(0.5, 1.0))
@@ -113,7 +113,7 @@ def test_a_second_call_trains_nothing_and_a_broken_off_one_ends_with_the_same_we
     assert mean.ours.value == pytest.approx((half.ours.value + full.ours.value) / 2, abs=1e-4)
 
 
-def test_a_student_is_read_where_it_learned(packs: Path, tmp_path: Path, teacher: str) -> None:
+def test_a_student_is_read_at_its_distilled_layer(packs: Path, tmp_path: Path, teacher: str) -> None:
     chosen = replace(
         shrunk("tinymim"), ours=replace(shrunk("tinymim").ours, objective=(("teacher", teacher),))
     )
@@ -160,7 +160,7 @@ def test_a_subset_is_the_gallery_and_the_same_everywhere(packs: Path) -> None:
         pictures_for(shrunk("sdmae", subset=2_000), (packs,))
 
 
-def test_a_run_that_was_asked_to_stop_says_how_to_go_on(
+def test_a_stopped_run_says_how_to_resume(
     packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "SAY_SECONDS", 0.0)
@@ -181,7 +181,7 @@ def test_a_run_that_was_asked_to_stop_says_how_to_go_on(
         (["tinymim", "--teacher", "nobody", "--pictures", "8"], "no model called 'nobody'"),
     ],
 )
-def test_what_cannot_be_meant_is_one_sentence(
+def test_invalid_options_are_refused_in_one_sentence(
     words: list[str], said: str, packs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["papers", *words, "--data", str(packs), "--out", "out"]) == BAD_INPUT

@@ -64,7 +64,7 @@ def watch(module: nn.Module, seen: dict[str, Tensor], name: str) -> None:
     module.register_forward_hook(lambda _module, _inputs, output: seen.__setitem__(name, output))
 
 
-# Row 1 and 2 -------------------------------------------------------------------------------------------------------------------------
+# Row 1 and 2 ----------------------------------------------------------------------------
 
 
 def test_names_shapes_and_trainability_of_vit_l_are_the_originals(
@@ -89,7 +89,7 @@ def test_parameter_totals_are_the_papers(name: str, millions: float, tensors: in
     assert round(sum(tensor.numel() for tensor in state.values()) / 1e6, 2) == millions
 
 
-# Rows 3 and 4 ------------------------------------------------------------------------------------------------------------------------
+# Rows 3 and 4 ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_res_one_is_the_static_code(recorded: Read, main: dict[str, Tensor]) -> 
     assert worst(ours[None], main["w/pos_embed"]) <= 3e-6
 
 
-# Rows 5 to 8 -------------------------------------------------------------------------------------------------------------------------
+# Rows 5 to 8 ----------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -168,7 +168,7 @@ def test_every_stage_between_picture_and_heads(main: dict[str, Tensor]) -> None:
     assert len(seen) == 8
 
 
-# Rows 9 to 11 ------------------------------------------------------------------------------------------------------------------------
+# Rows 9 to 11 ---------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -240,11 +240,12 @@ def test_variant(recorded: Read, main: dict[str, Tensor], name: str) -> None:
         assert float(picture.abs().mean()) == pytest.approx(
             float(theirs[f"img_pred_{key}_mean_abs"]), rel=1e-5
         ), key
-    losses = ScaleMAEObjective(network, high_loss, weight).losses(low, high, targets, keep)  # type: ignore[arg-type]
+    objective = ScaleMAEObjective(network, high_loss, weight)  # type: ignore[arg-type]
+    losses = objective.losses(low, high, targets, keep)
     assert float(sum(losses.values())) == pytest.approx(float(theirs["loss"]), rel=1e-5)
 
 
-# Row 12 ------------------------------------------------------------------------------------------------------------------------------
+# Row 12 ---------------------------------------------------------------------------------
 
 
 def test_gradients_reach_every_trainable_tensor_but_the_unused_one(main: dict[str, Tensor]) -> None:
@@ -262,13 +263,14 @@ def test_gradients_reach_every_trainable_tensor_but_the_unused_one(main: dict[st
         for name, parameter in network.named_parameters()
         if parameter.grad is not None and math.isfinite(parameter.grad.sum())
     }
-    reached = {name for name in reached if network.get_parameter(name).grad.abs().sum() > 0}  # type: ignore[union-attr]
+    gradients = {name: network.get_parameter(name).grad for name in reached}
+    reached = {name for name, gradient in gradients.items() if gradient.abs().sum() > 0}
     frozen = {"pos_embed", "decoder_pos_embed"}
     assert {name for name, parameter in network.named_parameters() if not parameter.requires_grad} == frozen
     assert reached == {name for name, _ in network.named_parameters()} - frozen - {"mask_token_decoder"}
 
 
-# Row 22 ------------------------------------------------------------------------------------------------------------------------------
+# Row 22 ---------------------------------------------------------------------------------
 
 
 @torch.no_grad()

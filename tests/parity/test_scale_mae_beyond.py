@@ -1,6 +1,7 @@
-"""Scale-MAE beyond the recorded numbers, against the same mathematics written a second time as plain functions (row 13 of models.md 6.1).
+"""Scale-MAE against an independent implementation as plain functions (row 13 of models.md 6.1).
 
-The second writing shares nothing with core: shuffled tokens, explicit softmax, convolutions by name, straight from models.md 1.4 to 1.7.
+It shares nothing with core: shuffled tokens, explicit softmax, convolutions by name, directly from models.md
+1.4 to 1.7.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SIZES: dict[str, Any] = {
 }
 
 
-# The second writing --------------------------------------------------------------------------------------------------------------------
+# The independent implementation ---------------------------------------------------------------------
 
 
 def code(width: int, grid: int, res: Tensor) -> Tensor:
@@ -163,7 +164,7 @@ def original_loss(
     )
 
 
-# The comparisons -----------------------------------------------------------------------------------------------------------------------
+# The comparisons ------------------------------------------------------------------------
 
 
 def lively(seed: int = 0, **options: Any) -> ScaleMAE:
@@ -215,7 +216,8 @@ def test_positions_against_scalar_arithmetic(res: float) -> None:
     from core.models.layers.vit import gsd_positions
 
     for width, grid in [(32, 3), (192, 14), (64, 28)]:
-        # float32 coordinates of up to 27 * 30 carry 3e-5 of rounding into the sine: the original computes them so as well
+        # float32 coordinates of up to 27 * 30 carry 3e-5 of rounding into the sine: the original computes
+        # them so as well
         allowed = max(2e-6, 27 * res * 2**-24)
         assert (
             worst(gsd_positions(width, grid, torch.tensor([res])), code(width, grid, torch.tensor([res])))

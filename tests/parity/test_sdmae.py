@@ -1,4 +1,4 @@
-"""SDMAE against numbers recorded from the original code (rows 17 to 19 of models.md 6.1, and the gradient set)."""
+"""SDMAE against numbers recorded from the original code (rows 17 to 19 of models.md 6.1, and gradients)."""
 
 from __future__ import annotations
 

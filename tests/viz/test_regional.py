@@ -1,4 +1,4 @@
-"""The regional map: colours where the ground is, tiles that fit together, a page that asks nothing of the internet."""
+"""The regional map: colours in the right place, tiles that fit together, no requests to other hosts."""
 
 import re
 
