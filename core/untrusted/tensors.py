@@ -106,7 +106,7 @@ def listing(path: Path, error: type[ExplorerError]) -> TensorListing:
 
     Raises `error`.
     """
-    found = call(listed, str(path), name=path.name, error=error, limits=_LIMITS)
+    found = call(listed, str(path.absolute()), name=path.name, error=error, limits=_LIMITS)
     size = path.stat().st_size
     tensors = tuple(
         Tensor(name, dtype, tuple(shape), tuple(stride), at)

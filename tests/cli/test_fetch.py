@@ -36,6 +36,7 @@ class Served:
     stall: bool = False
     lie_about_length: int = 0
     redirect_to: str = ""
+    encoding: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list)
     address: str = ""
 
@@ -67,6 +68,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            if served.encoding:
+                self.send_header("Content-Encoding", served.encoding)
             self.send_header("Content-Length", str(served.lie_about_length or len(body) - start))
             self.end_headers()
             stop = start + served.cut_after.pop(0) if served.cut_after else len(body)
@@ -174,6 +177,14 @@ def test_a_server_without_ranges_starts_over(
     server: Served, release: Release, weights: bytes, tmp_path: Path
 ) -> None:
     server.ranges, server.cut_after = False, [1000]
+    assert fetched(tmp_path) == OK
+    assert (tmp_path / release.file).read_bytes() == weights
+
+
+def test_the_bytes_of_the_file_are_stored_as_sent(
+    server: Served, release: Release, weights: bytes, tmp_path: Path
+) -> None:
+    server.encoding = "gzip"  # as servers label archives; the file itself is meant
     assert fetched(tmp_path) == OK
     assert (tmp_path / release.file).read_bytes() == weights
 

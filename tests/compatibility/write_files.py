@@ -67,7 +67,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def write_imagery(folder: Path) -> None:
-    """A georeferenced raster of 10 m pixels and a labelled set of 32 pictures."""
+    """Write a georeferenced raster of 10 m pixels and a labelled set of 32 pictures."""
     pixels = np.concatenate([waves(96, 1), waves(96, 2, stripes=False)], axis=1)
     profile = {
         "driver": "GTiff",
@@ -88,7 +88,7 @@ def write_imagery(folder: Path) -> None:
 
 
 def write_run(folder: Path) -> Path:
-    """A training run that was stopped, what its last steps lost when it went on, and its weights."""
+    """Write a training run that was stopped, the losses of the uninterrupted run, and its weights."""
     import tomllib
 
     from core.engine.runs import Run, spec_from
@@ -96,7 +96,10 @@ def write_run(folder: Path) -> Path:
 
     from core.geo.crops import Imagery
 
-    imagery = (Imagery("waves", "none", tuple(waves(96, n) for n in range(6)), (10.0,) * 6, 1.0, 0.5, 2.0),)
+    with rasterio.open(folder / "scene.tif") as file:
+        scene = file.read().transpose(1, 2, 0)
+    pictures = tuple(np.ascontiguousarray(scene[:, column : column + 96]) for column in range(0, 97, 32))
+    imagery = (Imagery("waves", "none", pictures, (10.0,) * len(pictures), 1.0, 0.5, 2.0),)
     spec = spec_from(tomllib.loads(SPEC), "spec")
     run = Run(folder / "run")
     (folder / "run").mkdir()
@@ -117,11 +120,13 @@ def write_run(folder: Path) -> Path:
 
 
 def write_encoding(folder: Path, weights: Path) -> None:
-    """Tokens of one picture, to compare the network with."""
+    """Write the tokens of one picture and the card of the network."""
     from core.models import load_checkpoint
 
     model = load_checkpoint(weights)
-    images = torch.from_numpy(waves(32, 7).transpose(2, 0, 1)[None].astype(np.float32) / 255)
+    with rasterio.open(folder / "scene.tif") as file:
+        pixels = file.read(window=((0, 32), (0, 32)))
+    images = torch.from_numpy(pixels[None].astype(np.float32) / 255)
     with torch.no_grad():
         tokens = model.encode(images, torch.tensor([2.0]))
     np.save(folder / "tokens.npy", tokens.numpy().astype(np.float32))
@@ -139,7 +144,7 @@ def command(*words: str) -> str:
 
 
 def write_results() -> None:
-    """A reconstruction, a table, patches and evaluations, by the command line in the current folder."""
+    """Write a reconstruction, tables, a patch raster and evaluations, by commands in the current folder."""
     model = ("--model", "waves.safetensors")
     mask = ("--mask", "block", "--ratio", "0.5", "--seed", "3")
     said = command(
@@ -191,7 +196,7 @@ def write_results() -> None:
 
 
 def write_links(folder: Path) -> None:
-    """Links of the labs and a saved view, with what they mean."""
+    """Write links of the labs and a saved view, with their meaning."""
     from earth_mae_components import Camera, Selection
     from ui.globe.sight import Sight, to_params
     from ui.scale_choices import Choices

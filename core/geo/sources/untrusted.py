@@ -35,7 +35,9 @@ def run_on(
     if not isinstance(origin, Path):
         raise GeoError(f"'{name}' is not a local file: download it first.")
     names = [f"{each.__module__}:{each.__qualname__}" for each in (kind, function)]
-    return call(on_raster, str(origin), name, *names, *arguments, name=name, error=GeoError, limits=LIMITS)
+    return call(
+        on_raster, str(origin.absolute()), name, *names, *arguments, name=name, error=GeoError, limits=LIMITS
+    )
 
 
 def on_raster(path: str, name: str, kind: str, function: str, *arguments: Any) -> Any:
