@@ -88,7 +88,7 @@ def write_imagery(folder: Path) -> None:
 
 
 def write_run(folder: Path) -> Path:
-    """Write a training run that was stopped, the losses of the uninterrupted run, and its weights."""
+    """Write a training run that was stopped and the weights of an uninterrupted one."""
     import tomllib
 
     from core.engine.runs import Run, spec_from
@@ -107,8 +107,7 @@ def write_run(folder: Path) -> Path:
     for step in train(spec, run.folder, imagery):
         if step.step == STOP_AT:
             run.ask_to_stop()
-    whole = {step.step: step.loss for step in train(spec, folder / "whole", imagery)}
-    write_json(folder / "run_losses.json", whole)
+    list(train(spec, folder / "whole", imagery))
     weights = Run(folder / "whole").weights_file()
     shutil.copy(weights, folder / "waves.safetensors")
     for card in (folder / "whole" / "weights").glob("*.json"):
