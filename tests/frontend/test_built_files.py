@@ -58,8 +58,9 @@ def test_the_lock_file_names_no_private_registry() -> None:
 
 def test_both_pyproject_files_say_the_same() -> None:
     outer, inner = (
-        tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
         for folder in (PACKAGE.parent, PACKAGE)
     )
-    assert (outer["name"], outer["version"]) == (inner["name"], inner["version"])
+    for field in ("name", "version"):
+        assert outer["project"][field] == inner["project"][field]
     assert {entry["name"] for entry in inner["tool"]["streamlit"]["component"]["components"]} == set(NAMES)
