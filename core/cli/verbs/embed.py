@@ -32,7 +32,8 @@ Several models and scales share one reading of the pictures. An embedding run th
 ran out of disk space continues with --resume and ends with the same table. A raster of patch embeddings
 continues when the same command is given again; `search` also finds patches in such a raster (here
 rasters/scene.patches.tif).
-A file for --spec holds a JSON object: {"spec": {"sources": [...], "out": "...", "model": "..."}, "models": [...]}."""
+A file for --spec holds a JSON object:
+{"spec": {"sources": [...], "out": "...", "model": "..."}, "models": [...]}"""
 
 MIN_VALID, MASK_RATIO = 0.5, 0.75
 WITH_SPEC = ("verb", "run", "spec", "resume", "json", "defaults")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 _EPILOG = """examples:
-  python -m core papers scale_mae                      two runs of 20 minutes, then kNN at 12.5 to 100 % of size
+  python -m core papers scale_mae                      two runs of 20 minutes, then kNN at four scales
   python -m core papers tinymim --teacher mae_tiny
   python -m core papers sdmae --minutes-per-run 5      2,000 EuroSAT pictures, three seeds: six runs
   python -m core papers all --minutes-per-run 0.2 --limit 20 --out runs/try

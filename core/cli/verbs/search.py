@@ -251,7 +251,7 @@ def _embed_image(
 
 
 def _query_json(table: EmbeddingTable, rows: list[int], args: argparse.Namespace) -> dict[str, Any]:
-    """Describe the query for --json: one row, several rows or a picture, and how far a place is from its row."""
+    """Describe the query for --json: one or more rows or a picture, and the distance of a place."""
     if not rows:
         return {"image": args.image.name}
     if len(rows) > 1:
