@@ -38,7 +38,8 @@ def recipe_json(result: Reconstruction, verdict: Verdict | None = None) -> str:
 def geotiff(result: Reconstruction) -> bytes:
     """Encode a reconstruction as a GeoTIFF of ten float32 bands, georeferenced if possible.
 
-    Bands: low, high and combined (red, green, blue each), and the absolute error. Values are in the 0..1 range of the network (high: signed). The recipe is in the tag RECIPE.
+    Bands: low, high and combined (red, green, blue each), and the absolute error. Values are in the 0..1
+    range of the network (high: signed). The recipe is in the tag RECIPE.
     """
     import warnings
 

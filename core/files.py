@@ -17,7 +17,7 @@ def checkout() -> Path | None:
 
 
 def program_folder(name: str) -> Path:
-    """Return a folder for the program's own files: in the checkout, in $EARTH_MAE_HOME or in the user's cache."""
+    """Return a folder for the program's own files: in the checkout, $EARTH_MAE_HOME or the user's cache."""
     if root := checkout():
         return root / name
     if stated := os.environ.get(HOME_VARIABLE):

@@ -49,7 +49,8 @@ class PolicyKind:
     """One policy, as pages, links and the command line offer it.
 
     label: its name in a menu. summary: what it does, in words. res: the formula. needs_gsd: whether res
-    depends on metres per pixel, not only on a ratio of two GSDs. takes_value: whether the user gives a number.
+    depends on metres per pixel, not only on a ratio of two GSDs. takes_value: whether the user gives a
+    number.
     """
 
     label: str
@@ -171,7 +172,7 @@ def res_for(
 
 
 def is_clipped(policy: Policy, res: float, *, gsd_m: float, native_gsd_m: float) -> bool:
-    """Return whether `res` is at the end of a policy's range, so that images at other GSDs get the same res."""
+    """Return whether `res` is at the end of its range, so that images at other GSDs get the same res."""
     if policy.name == "training_range":
         return not math.isclose(res, NOMINAL_RES * gsd_m / native_gsd_m, rel_tol=1e-6)
     return policy.name == "log_gsd" and not LOG_GSD_M[0] <= gsd_m <= LOG_GSD_M[1]

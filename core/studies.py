@@ -40,9 +40,9 @@ def monte_carlo(
 ) -> Iterator[Spread]:
     """Reconstruct with `count` masks of one kind and ratio, with seeds from `mask.seed` on.
 
-    Yields a Spread after each batch. A mask without a seed is replaced by random patches of its ratio. `turn` is entered for each batch, so
-    that other requests can run in between; `say` is called with a message when a batch must shrink to fit the
-    device memory.
+    Yields a Spread after each batch. A mask without a seed is replaced by random patches of its ratio. `turn`
+    is entered for each batch, so that other requests can run in between; `say` is called with a message when
+    a batch must shrink to fit the device memory.
     """
     ready = prepare(model, tile, policy, size_px)
     spec = (

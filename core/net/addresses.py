@@ -36,7 +36,8 @@ def require_allowed(address: str, local: bool) -> None:
         raise OnlineError(f"{address.split('?')[0][:80]!r} cannot be opened: give an https:// address.")
     if parts.username is not None or parts.password is not None:
         raise OnlineError(
-            "Addresses with a user name or password are not allowed: give a signed link, or download the file."
+            "Addresses with a user name or password are not allowed: "
+            "give a signed link, or download the file."
         )
     if not local and (
         host.lower() == "localhost" or host.lower().endswith(".localhost") or not is_public(host)

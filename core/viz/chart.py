@@ -31,8 +31,8 @@ class Series:
 class Chart:
     """A chart: axis titles, series, how they are drawn, and a logarithmic x axis if `log_x`.
 
-    describe: what the chart shows, for screen readers. mark: an x value to draw a line at. earth: a JPEG of the
-    whole Earth in plate carrée to draw below points whose x and y are longitude and latitude.
+    describe: what the chart shows, for screen readers. mark: an x value to draw a line at. earth: a JPEG of
+    the whole Earth in plate carrée to draw below points whose x and y are longitude and latitude.
     """
 
     x: str

@@ -71,7 +71,8 @@ def cover(pixels: Pixels, hidden: NDArray[np.bool_]) -> Pixels:
 def panels(result: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
     """Draw the panels of a reconstruction: original, masked, low, high, combined and pasted.
 
-    For a network that works on top of the harmonic fill of the visible pixels, what it added to the fill comes before the last.
+    For a network that starts from the harmonic fill of the visible pixels, the panel before the last shows
+    what it added to the fill.
     """
     stretch, gain, side = stretch_of(result, plain), gain_of(result), result.combined.shape[-1]
     shown = (stretch.low, stretch.high)
