@@ -1,5 +1,7 @@
 """Retake the pictures of the README in headless Chromium, into docs/pictures: `make pictures`."""
 
+from __future__ import annotations
+
 import socket
 import subprocess
 import sys
@@ -8,8 +10,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import FloatRect, Page, sync_playwright
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = next(
@@ -26,6 +32,7 @@ FLAGS = [
     "--no-first-run",
 ]
 WAIT_MS = 180_000
+TRIPLE = ("masked", "combined", "original")
 
 
 @contextmanager
@@ -101,12 +108,84 @@ def before_and_after(folder: Path) -> None:
         print(folder / f"{name}.png", result.recipe.caption())
 
 
+def scale_sweep(folder: Path) -> None:
+    """One place at ever coarser ground sample distances, masked and reconstructed (public domain)."""
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    from core.engine.inputs import read_ground
+    from core.engine.loaded import load
+    from core.engine.reconstruct import reconstruct
+    from core.geo import TileRef, TileSpec, known_sources
+    from core.masking import MaskSpec
+    from core.models import default_reconstructor
+    from core.units import metres
+    from core.viz.pictures import panels
+
+    model, read, frames = load(default_reconstructor()), known_sources().read, []
+    for gsd_m in np.geomspace(1900, 16_000, 10):
+        spec = TileSpec(TileRef("globe", "blue_marble"), lonlat=(31.5, 30.0), gsd_m=float(gsd_m))
+        result = reconstruct(model, read_ground(read, spec, model.card.input_px), MaskSpec())
+        shown = {panel.name: panel.pixels for panel in panels(result)}
+        sides = [Image.fromarray(shown[name]).resize((448, 448), Image.Resampling.LANCZOS) for name in TRIPLE]
+        frame = Image.new("RGB", (3 * 448 + 16, 448 + 34), "white")
+        for place, side in enumerate(sides):
+            frame.paste(side, (place * 456, 34))
+        ImageDraw.Draw(frame).text((0, 6), f"{metres(float(gsd_m))} per pixel", "black", font_size=20)
+        frames.append(frame.resize((760, 269), Image.Resampling.LANCZOS))
+    save_gif(folder / "scale_sweep.gif", [*frames, *frames[-2:0:-1]], 300)
+
+
+def painting(page: Page, address: str, folder: Path) -> None:
+    """Home while somebody paints: hide most of the tile, stroke by stroke."""
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    page.goto(address)
+    settled(page)
+    page.get_by_role("button", name="Show all patches").click()
+    canvas = page.locator("canvas").first.bounding_box()
+    assert canvas
+    left, top, side = canvas["x"], canvas["y"], canvas["width"]
+    patch = side / 14
+    page.get_by_role("button", name="Larger brush").click()
+    frames = [_frame(page, canvas)]
+    for stroke in range(5):
+        row = top + (1.5 + 2.7 * stroke) * patch
+        for start in range(2):
+            page.mouse.move(left + (0.5 + 6.5 * start) * patch, row)
+            page.mouse.down()
+            page.mouse.move(left + (6.5 + 6.5 * start) * patch, row + patch, steps=8)
+            page.mouse.up()
+            page.wait_for_timeout(900)
+            frames.append(_frame(page, canvas))
+    save_gif(folder / "painting.gif", [*frames, *[frames[-1]] * 4], 500)
+
+
+def _frame(page: Page, canvas: FloatRect) -> Image:
+    from io import BytesIO
+
+    from PIL import Image
+
+    clip = {"x": canvas["x"] - 8, "y": canvas["y"] - 92, "width": 1000, "height": canvas["height"] + 124}
+    return Image.open(BytesIO(page.screenshot(clip=clip))).convert("RGB")
+
+
+def save_gif(path: Path, frames: list[Image], each_ms: int) -> None:
+    """Write frames as an endless GIF with one palette."""
+    from PIL import Image
+
+    first = frames[len(frames) // 2].quantize(128)
+    packed = [frame.quantize(palette=first, dither=Image.Dither.NONE) for frame in frames]
+    packed[0].save(path, save_all=True, append_images=packed[1:], duration=each_ms, loop=0, optimize=True)
+    print(path, f"{path.stat().st_size / 1e6:.1f} MB")
+
+
 def main() -> None:
-    """Take one picture of each page, 1400 px wide."""
+    """Take one picture of each page, 1400 px wide, and two animations."""
     folder = ROOT / "docs" / "pictures"
     folder.mkdir(exist_ok=True)
     sys.path.insert(0, str(ROOT))
     before_and_after(folder)
+    scale_sweep(folder)
     # Other pages may show licensed imagery that is on this machine.
     labs = ("Mask_Lab", "Scale_Lab", "Globe")
     places = {"home": "/"} | {lab.lower(): f"/{lab}" for lab in labs}
@@ -118,6 +197,7 @@ def main() -> None:
             settled(page)
             page.screenshot(path=folder / f"{name}.png")
             print(folder / f"{name}.png")
+        painting(page, address, folder)
 
 
 if __name__ == "__main__":
