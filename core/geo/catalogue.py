@@ -67,19 +67,19 @@ class Catalogue:
                 f"The folder '{folder.name}' cannot be listed ({error.strerror}): check its permissions."
             )
             return
-        found = 0
+        opened = 0
         for pack in packs:
             if pack.stem in self._sources:
                 continue
             try:
                 self.add(open_source(pack))
-                found += 1
+                opened += 1
             except GeoError as error:
                 self.problems.append(str(error))
         try:
             self.add(open_source(folder))
         except GeoError as error:
-            if not found:
+            if not opened:
                 self.problems.append(str(error))
 
     def read(self, spec: TileSpec) -> Tile:

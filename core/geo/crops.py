@@ -69,18 +69,17 @@ def draw_crops(
         largest = max(int(source.sides_px.max()) for source in imagery)
         raise GeoError(
             f"No training image has {side_px} px per side (the largest has {largest}) and crops are never "
-            "enlarged: "
-            "choose smaller sides."
+            "enlarged: choose smaller sides."
         )
 
     def draw(number: int) -> _Crop:
         return _draw(eligible, side_px, coarser, np.random.default_rng([seed, step, number]))
 
-    drawn = list(workers.map(draw, numbers) if workers else map(draw, numbers))
+    crops = list(workers.map(draw, numbers) if workers else map(draw, numbers))
     gsd_m, native_gsd_m = (
-        np.array(v, np.float32) for v in zip(*((c.gsd_m, c.native_gsd_m) for c in drawn), strict=True)
+        np.array(v, np.float32) for v in zip(*((c.gsd_m, c.native_gsd_m) for c in crops), strict=True)
     )
-    return Crops(np.stack([crop.pixels for crop in drawn]), gsd_m, native_gsd_m)
+    return Crops(np.stack([crop.pixels for crop in crops]), gsd_m, native_gsd_m)
 
 
 def _draw(

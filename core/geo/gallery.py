@@ -56,7 +56,7 @@ def gallery(catalogue: Catalogue) -> tuple[GalleryEntry, ...]:
 
     Read one with `catalogue.read(spec)`.
     """
-    found: list[GalleryEntry] = []
+    entries: list[GalleryEntry] = []
     for title, spec in CHOICES:
         if spec.ref.source not in catalogue.names():
             continue
@@ -67,9 +67,9 @@ def gallery(catalogue: Catalogue) -> tuple[GalleryEntry, ...]:
         except GeoError as error:  # one missing file must not break the gallery
             catalogue.problems.append(str(error))
             continue
-        found.append(
+        entries.append(
             GalleryEntry(
                 title, spec, gsd_m, entry.credit or source.info.credit, entry.licence or source.info.licence
             )
         )
-    return tuple(sorted(found, key=lambda choice: choice.gsd_m))
+    return tuple(sorted(entries, key=lambda choice: choice.gsd_m))

@@ -52,14 +52,13 @@ def find_places(text: str, most: int = 8) -> tuple[NamedPlace, ...]:
     if (place := coordinates(text)) is not None:
         return (place,)
     name, _, country = (part.strip() for part in text.partition(","))
-    found = _named(_plain(name), _plain(country), most)
-    if not found:
+    places = _named(_plain(name), _plain(country), most)
+    if not places:
         raise GeoError(
             f"“{text[:60]}” is not among the 24,000 towns and countries known here: check the spelling, "
-            "enter a larger town nearby, "
-            "or give coordinates such as 46.5, 7.9."
+            "enter a larger town nearby, or give coordinates such as 46.5, 7.9."
         )
-    return found
+    return places
 
 
 def coordinates(text: str) -> NamedPlace | None:

@@ -30,10 +30,10 @@ def parts_of(spec: TileSpec, n: int) -> tuple[TileSpec, ...]:
     from pyproj import Geod
 
     side_m, earth = spec.gsd_m * spec.size_px, Geod(ellps="WGS84")
-    found: list[TileSpec] = []
+    parts: list[TileSpec] = []
     for y in range(n):
         for x in range(n):
             east, north = ((x + 0.5) / n - 0.5) * side_m, (0.5 - (y + 0.5) / n) * side_m
             lon, lat, _ = earth.fwd(*spec.lonlat, degrees(atan2(east, north)), hypot(east, north))
-            found.append(replace(spec, lonlat=(float(lon), float(lat)), gsd_m=spec.gsd_m / n))
-    return tuple(found)
+            parts.append(replace(spec, lonlat=(float(lon), float(lat)), gsd_m=spec.gsd_m / n))
+    return tuple(parts)

@@ -190,11 +190,9 @@ def native_gsd(
 ) -> tuple[float, float] | None:
     """Return metres per pixel at a pixel position (default: the centre), or None if it is unknown."""
     if header.crs is not None and header.transform is not None:
-        found = ground.ground_gsd(
-            header.crs, header.transform, *(at or (header.width / 2, header.height / 2))
-        )
-        if all(math.isfinite(g) and g > 0 for g in found):
-            return found
+        gsd = ground.ground_gsd(header.crs, header.transform, *(at or (header.width / 2, header.height / 2)))
+        if all(math.isfinite(g) and g > 0 for g in gsd):
+            return gsd
     return (known.gsd_m, known.gsd_m) if known.gsd_m is not None else None
 
 
@@ -213,8 +211,7 @@ def _place(header: Header, spec: TileSpec) -> Box:
         if col < 0 or row < 0 or col + width > header.width or row + height > header.height:
             raise GeoError(
                 f"The window {col},{row},{width},{height} extends beyond the picture, which is "
-                f"{header.width} x {header.height} px: "
-                "choose column, row, width and height inside it."
+                f"{header.width} x {header.height} px: choose column, row, width and height inside it."
             )
         return float(col), float(row), float(width), float(height)
     if spec.lonlat is not None:
@@ -222,13 +219,13 @@ def _place(header: Header, spec: TileSpec) -> Box:
             raise GeoError(
                 "This picture has no georeference: choose a window in pixels instead of coordinates."
             )
-        found = ground.to_pixel(header.crs, header.transform, spec.lonlat)
-        if found is None or not (0 <= found[0] <= header.width and 0 <= found[1] <= header.height):
+        position = ground.to_pixel(header.crs, header.transform, spec.lonlat)
+        if position is None or not (0 <= position[0] <= header.width and 0 <= position[1] <= header.height):
             lon, lat = spec.lonlat
             raise GeoError(
                 f"Longitude {lon:g}, latitude {lat:g} is outside this picture: choose a place inside it."
             )
-        return found[0], found[1], 0.0, 0.0
+        return position[0], position[1], 0.0, 0.0
     side = min(header.width, header.height)
     if _finest_level_cost(header, side) > MAX_READ_VALUES:
         side = math.isqrt(MAX_READ_VALUES // len(header.bands))
@@ -244,10 +241,10 @@ def _finest_level_cost(header: Header, side: int) -> float:
 def _gsd(header: Header, spec: TileSpec, known: Known, place: Box) -> tuple[float, float]:
     if spec.stated_gsd_m is not None:
         return spec.stated_gsd_m, spec.stated_gsd_m
-    found = native_gsd(header, known, (place[0] + place[2] / 2, place[1] + place[3] / 2))
-    if found is None:
+    gsd = native_gsd(header, known, (place[0] + place[2] / 2, place[1] + place[3] / 2))
+    if gsd is None:
         raise no_gsd()
-    return found
+    return gsd
 
 
 def checked_rgb(rgb: RGB, count: int) -> RGB:

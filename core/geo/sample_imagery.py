@@ -48,14 +48,14 @@ def sample_imagery(names: tuple[str, ...] = ()) -> FoundImagery:
     Elevation rasters and test splits are left out. Raises GeoError if no sample raster is installed.
     """
     chosen = names or (SAMPLES, GLOBE)
-    found = [imagery for name in chosen if (imagery := _READERS[name]()) is not None]
-    if not found:
+    available = [imagery for name in chosen if (imagery := _READERS[name]()) is not None]
+    if not available:
         raise GeoError(
             "No sample raster is installed: run `make setup`, or put imagery packs into a folder and pass "
             "it with --data."
         )
-    present = {imagery.name for imagery in found}
-    return FoundImagery(tuple(found), tuple(name for name in chosen if name not in present))
+    present = {imagery.name for imagery in available}
+    return FoundImagery(tuple(available), tuple(name for name in chosen if name not in present))
 
 
 def _samples() -> Imagery | None:

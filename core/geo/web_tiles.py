@@ -1,4 +1,4 @@
-"""Rasters as web map tiles (Web Mercator, 256 px), drawn with rio-tiler from overviews where they exist."""
+"""Rasters as web map tiles (Web Mercator, 256 px), drawn with rio-tiler, from overviews if there are any."""
 
 from __future__ import annotations
 
@@ -58,10 +58,8 @@ class WebTiles:
 
     def draw(self, z: int, x: int, y: int) -> RGBA | None:
         """Draw one tile (256, 256, 4); None outside the raster."""
-        found = self._raster.run(
-            map_tile, list(self._rgb), [list(limits) for limits in self._limits], z, x, y
-        )
-        return None if found is None else np.asarray(found)
+        tile = self._raster.run(map_tile, list(self._rgb), [list(limits) for limits in self._limits], z, x, y)
+        return None if tile is None else np.asarray(tile)
 
 
 def geographic_bounds(raster: GeoTiff) -> list[float]:
@@ -104,17 +102,17 @@ def map_tile(
     valid = np.asarray(image.mask > 0)
     if not valid.any():
         return None
-    drawn = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
+    tile = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
     if palette is not None:
-        drawn[...] = palette[np.asarray(image.data[0])]
+        tile[...] = palette[np.asarray(image.data[0])]
     else:
         for place, (low, high) in enumerate(all_limits):
-            drawn[..., place] = (
+            tile[..., place] = (
                 np.clip((image.data[place].astype(np.float32) - low) / (high - low), 0, 1) * 255
             )
-        drawn[..., 3] = 255
-    drawn[~valid] = 0
-    return drawn
+        tile[..., 3] = 255
+    tile[~valid] = 0
+    return tile
 
 
 @contextmanager
@@ -161,7 +159,7 @@ def _geotiff(picture: Picture) -> bytes:
             tiled=True,
             compress="deflate",
             BIGTIFF="IF_SAFER",
-        ) as made:
-            made.write(pixels)
-            made.build_overviews([2, 4, 8, 16])
+        ) as file:
+            file.write(pixels)
+            file.build_overviews([2, 4, 8, 16])
         return bytes(memory.read())

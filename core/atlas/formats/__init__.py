@@ -10,7 +10,7 @@ _LAYOUTS = (own, major_tom, clay, earth_index, generic)
 
 def recognise(schema: pa.Schema) -> Layout | None:
     """Return the layout of a Parquet schema, or None if it holds no vectors."""
-    return next((found for layout in _LAYOUTS if (found := layout.match(schema))), None)
+    return next((result for layout in _LAYOUTS if (result := layout.match(schema))), None)
 
 
 __all__ = ["Layout", "recognise"]

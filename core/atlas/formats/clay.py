@@ -11,11 +11,11 @@ def match(schema: pa.Schema) -> Layout | None:
         schema.field("embeddings").type
     ):
         return None
-    found = {"product_id": "source_url", "timestamp": "date"}
+    renamed = {"product_id": "source_url", "timestamp": "date"}
     return Layout(
         "Clay v0",
         ("embeddings",),
         **place_columns(schema),
-        renamed=found,
+        renamed=renamed,
         constants={"source": "Clay v0", "model": "clay-v0"},
     )

@@ -14,6 +14,6 @@ def match(schema: pa.Schema) -> Layout | None:
         return None
     model = emb.get("model")
     model = model.get("name") if isinstance(model, dict) else model
-    found = renames(schema, {"unique_id": ("id", "tile_id"), "timestamp": ("datetime", "date")})
+    renamed = renames(schema, {"unique_id": ("id", "tile_id"), "timestamp": ("datetime", "date")})
     constants = {"source": "Earth Index"} | ({"model": str(model)} if model else {})
-    return Layout("Earth Index", vectors, **place_columns(schema), renamed=found, constants=constants)
+    return Layout("Earth Index", vectors, **place_columns(schema), renamed=renamed, constants=constants)

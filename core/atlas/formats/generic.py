@@ -15,14 +15,14 @@ def match(schema: pa.Schema) -> Layout | None:
     vectors = vector_columns(schema)
     if not vectors:
         return None
-    wanted = {
+    candidates = {
         "unique_id": ("unique_id", "uuid", "id", "uid", "name"),
         "product_id": ("product_id", "filename", "file", "image", "path", "source_url"),
         "timestamp": ("timestamp", "datetime", "date", "time"),
         "model": ("model", "model_name"),
         "gsd_m": ("gsd_m", "gsd"),
     }
-    return Layout("parquet", vectors, **place_columns(schema), renamed=renames(schema, wanted))
+    return Layout("parquet", vectors, **place_columns(schema), renamed=renames(schema, candidates))
 
 
 def vector_columns(schema: pa.Schema) -> tuple[str, ...]:
@@ -33,8 +33,8 @@ def vector_columns(schema: pa.Schema) -> tuple[str, ...]:
         return ((named or lists)[0],)
     families: dict[str, list[tuple[int, str]]] = {}
     for f in schema:
-        found = re.fullmatch(r"(.*?)(\d+)", f.name)
-        if found and (pa.types.is_floating(f.type) or pa.types.is_integer(f.type)):
-            families.setdefault(found[1], []).append((int(found[2]), f.name))
+        numbered = re.fullmatch(r"(.*?)(\d+)", f.name)
+        if numbered and (pa.types.is_floating(f.type) or pa.types.is_integer(f.type)):
+            families.setdefault(numbered[1], []).append((int(numbered[2]), f.name))
     largest = max(families.values(), key=len, default=[])
     return tuple(name for _, name in sorted(largest)) if len(largest) >= FEWEST_COLUMNS else ()

@@ -69,10 +69,10 @@ def place_columns(schema: pa.Schema) -> dict[str, Any]:
     return {}
 
 
-def renames(schema: pa.Schema, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+def renames(schema: pa.Schema, candidates: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """Map our column names to the first of each one's candidates that the file has."""
     return {
-        ours: found
-        for ours, names in wanted.items()
-        if (found := next((n for n in names if n in schema.names), None))
+        ours: column
+        for ours, names in candidates.items()
+        if (column := next((n for n in names if n in schema.names), None))
     }

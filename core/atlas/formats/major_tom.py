@@ -12,7 +12,7 @@ def match(schema: pa.Schema) -> Layout | None:
         return None
     own = ("unique_id", "product_id", "grid_cell", "grid_row_u", "grid_col_r", "centre_lat", "centre_lon")
     name = "EarthEmbeddingExplorer" if {"parquet_url", "parquet_row"} <= names else "Major TOM"
-    found = renames(
+    renamed = renames(
         schema,
         {
             **{n: (n,) for n in own},
@@ -21,4 +21,4 @@ def match(schema: pa.Schema) -> Layout | None:
             "pixel_bbox": ("pixel_bbox",),
         },
     )
-    return Layout(name, ("embedding",), **place_columns(schema), renamed=found, constants={"source": name})
+    return Layout(name, ("embedding",), **place_columns(schema), renamed=renamed, constants={"source": name})

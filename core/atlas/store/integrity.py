@@ -84,22 +84,22 @@ def require_memory(name: str, decoded_bytes: float) -> None:
         )
 
 
-def decoded_bytes(metadata: pq.FileMetaData, schema: pa.Schema, wanted: Collection[str]) -> float:
+def decoded_bytes(metadata: pq.FileMetaData, schema: pa.Schema, columns: Collection[str]) -> float:
     """Estimate the decoded size of columns from a footer, whatever the encoding.
 
     Text in a dictionary is counted as stored; `read_bounded` counts it in full before it is decoded.
     """
     total = float(metadata.num_rows) * ROW_BYTES
-    lists = {field.name: _list_size(field.type) for field in schema if field.name in wanted}
-    for at in range(metadata.num_columns):
-        leaf = metadata.schema.column(at)
+    lists = {field.name: _list_size(field.type) for field in schema if field.name in columns}
+    for index in range(metadata.num_columns):
+        leaf = metadata.schema.column(index)
         root = leaf.path.split(".")[0]
-        if root not in wanted and leaf.path not in wanted:
+        if root not in columns and leaf.path not in columns:
             continue
         width = (
             leaf.length if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" else _WIDTH.get(leaf.physical_type, 0)
         )
-        chunks = [metadata.row_group(group).column(at) for group in range(metadata.num_row_groups)]
+        chunks = [metadata.row_group(group).column(index) for group in range(metadata.num_row_groups)]
         values = float(max(metadata.num_rows * lists.get(root, 0), sum(chunk.num_values for chunk in chunks)))
         stored = float(sum(chunk.total_uncompressed_size for chunk in chunks))
         expands = any("DELTA_BYTE_ARRAY" in chunk.encodings for chunk in chunks)

@@ -76,7 +76,8 @@ def write_table(folder: Path, rows: pa.Table, info: TableInfo, *, shard_rows: in
     rows = rows.take(pa.array(hilbert_order(rows)))
     starts = range(0, rows.num_rows, shard_rows)
     shards = [
-        write_shard(folder / shard_name(i), rows.slice(at, shard_rows), info) for i, at in enumerate(starts)
+        write_shard(folder / shard_name(i), rows.slice(start, shard_rows), info)
+        for i, start in enumerate(starts)
     ]
     write_manifest(folder, info, shards, {"complete": True})
 

@@ -85,10 +85,10 @@ class Source(ABC):
 
     def native_gsd_m(self, key: str) -> float:
         """Return the scalar GSD in metres at the centre of a picture; raises GeoError if it is unknown."""
-        found = native_gsd(self.header(key), Known(self.entry(key).gsd_m))
-        if found is None:
+        gsd = native_gsd(self.header(key), Known(self.entry(key).gsd_m))
+        if gsd is None:
             raise no_gsd()
-        return math.sqrt(found[0] * found[1])
+        return math.sqrt(gsd[0] * gsd[1])
 
     def read(self, spec: TileSpec) -> Tile:
         """Read the tile of a spec; raises GeoError if that is not possible."""

@@ -138,5 +138,5 @@ def _sample(
     x = ((lons + 180) % 360) / degrees - 0.5 + PAD_PX
     y = (90 - lats) / degrees - 0.5 + PAD_PX
     method = cv2.INTER_LINEAR if smooth else cv2.INTER_CUBIC
-    found = cv2.remap(padded, x.astype(np.float32), y.astype(np.float32), method)
-    return np.asarray(found, np.float32)
+    sampled = cv2.remap(padded, x.astype(np.float32), y.astype(np.float32), method)
+    return np.asarray(sampled, np.float32)

@@ -113,7 +113,7 @@ def from_address(address: str, gsd_m: float | None, *, asked: bool) -> OnlineSou
 
     to, _, asset = address[len(STAC) :].partition("#")
     scenes = read_scenes(Web(asked), to)
-    listed = {found.entry.key: found for found in (scene.listed(asset or None) for scene in scenes)}
+    listed = {raster.entry.key: raster for raster in (scene.listed(asset or None) for scene in scenes)}
     source = OnlineSource(listed, asked=asked)
     if len(listed) == 1:
         source.header(source.keys()[0])

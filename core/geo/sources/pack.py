@@ -78,14 +78,18 @@ class PackSource(Source):
 
     def _open(self, key: str) -> Picture:
         data = self._archive.read(key)
-        world = (
+        world_file = (
             PurePosixPath(key)
             .with_suffix(WORLD_SUFFIXES.get(PurePosixPath(key).suffix.lower(), ".wld"))
             .as_posix()
         )
         crs = self._crs.get(key, "")
-        if sniff(data[:64], key) == "picture" and world in self._archive.names and ground.usable_crs(crs):
-            transform = parse_world_file(self._archive.read(world).decode("ascii", "replace"))
+        if (
+            sniff(data[:64], key) == "picture"
+            and world_file in self._archive.names
+            and ground.usable_crs(crs)
+        ):
+            transform = parse_world_file(self._archive.read(world_file).decode("ascii", "replace"))
             return decode_picture(data, key, crs=crs if transform else None, transform=transform)
         return load_bytes(data, key)
 

@@ -69,8 +69,8 @@ def _require_few_scans(data: bytes, name: str) -> None:
 
 def decode_plain(data: bytes, name: str) -> list[Any]:
     """Decode a picture to [pixels, valid, bands]; for the child process."""
-    found = decode_picture(data, name)
-    return [np.ascontiguousarray(found.pixels), found.valid, list(found.header.bands)]
+    picture = decode_picture(data, name)
+    return [np.ascontiguousarray(picture.pixels), picture.valid, list(picture.header.bands)]
 
 
 def parse_world_file(text: str) -> Affine6 | None:
@@ -96,6 +96,5 @@ def _bands(image: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
 def _too_large(name: str, width: int, height: int) -> GeoError:
     return GeoError(
         f"'{name}' is {width:,} x {height:,} px, above the limit of {MAX_PICTURE_PX // 10**6} million "
-        "pixels: "
-        "crop it, or save it as a tiled GeoTIFF, which is read by window."
+        "pixels: crop it, or save it as a tiled GeoTIFF, which is read by window."
     )

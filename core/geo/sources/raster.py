@@ -118,8 +118,8 @@ class GeoTiff(Picture):
         """
         import rasterio
 
-        kept: HeldRaster | None = getattr(self._thread, "held", None)
-        held = HeldRaster() if kept is None or kept.given_up else kept
+        shared: HeldRaster | None = getattr(self._thread, "held", None)
+        held = HeldRaster() if shared is None or shared.given_up else shared
         with self._in_words(), rasterio.Env(**GDAL_OPTIONS), held.in_use():
             try:
                 yield held.dataset(overview_level, partial(self._opened, overview_level))
@@ -129,7 +129,7 @@ class GeoTiff(Picture):
                 held.forget(overview_level)  # GDAL would report the error again at the next block
                 raise
             finally:
-                held.given_up = held.given_up or held is not kept
+                held.given_up = held.given_up or held is not shared
 
     def _opened(self, overview_level: int | None, stack: ExitStack) -> Any:
         import rasterio
@@ -179,8 +179,8 @@ class GeoTiff(Picture):
         Blocks that were not written (GDAL's SPARSE_OK) read as nodata or 0.
         """
         if self._untrusted:
-            found = self.run(written_plain)
-            return None if found is None else Written(found[0], (found[1][0], found[1][1]))
+            written = self.run(written_plain)
+            return None if written is None else Written(written[0], (written[1][0], written[1][1]))
         with self._dataset() as dataset:
             high, wide = dataset.block_shapes[0]
             rows, cols = -(-dataset.height // high), -(-dataset.width // wide)
@@ -247,12 +247,12 @@ class GeoTiff(Picture):
         kinds = [kind.name for kind in dataset.colorinterp]
         if palette_of(dataset) is not None:
             return ("red", "green", "blue"), (0, 1, 2)
-        kept = [i for i, kind in enumerate(kinds) if kind != "alpha"] or [0]
+        shown = [i for i, kind in enumerate(kinds) if kind != "alpha"] or [0]
         names = tuple(
             (dataset.descriptions[i] or "")[:MAX_NAME]
             or kinds[i].replace("undefined", "").replace("gray", "")
             or f"band {i + 1}"
-            for i in kept
+            for i in shown
         )
         return names, choose_rgb(names)
 
@@ -272,7 +272,7 @@ class GeoTiff(Picture):
                 indexes = [indexes[band] for band in bands]
             pixels = dataset.read(indexes, window=window)
             valid = _valid(dataset, window)
-            drawn = dataset.nodata is not None and pixels.dtype == np.uint8
+            nodata_is_colour = dataset.nodata is not None and pixels.dtype == np.uint8
         if palette is not None:
             colours = palette[pixels[0]]
             shown = colours[..., :3] if bands is None else colours[..., list(bands)]
@@ -282,7 +282,7 @@ class GeoTiff(Picture):
             valid &= finite[list(header.rgb if bands is None else range(len(bands)))].all(axis=0)
             pixels[~finite] = 0
         # An 8-bit nodata value is a colour, often white or black, and is left as it is.
-        if not drawn and not valid.all():
+        if not nodata_is_colour and not valid.all():
             pixels[:, ~valid] = 0
         return Raw(pixels, valid)
 
@@ -310,12 +310,12 @@ def choose_rgb(names: tuple[str, ...]) -> RGB:
     """Choose the bands to display (0-based): those named red, green and blue, else the usual order for
     that number of bands."""
     lowered = [name.strip().lower() for name in names]
-    found = [
+    indexes = [
         next((i for i, name in enumerate(lowered) if name in (c, c[0])), None)
         for c in ("red", "green", "blue")
     ]
-    if None not in found:
-        return found[0] or 0, found[1] or 0, found[2] or 0
+    if None not in indexes:
+        return indexes[0] or 0, indexes[1] or 0, indexes[2] or 0
     count = len(names)
     if count < 3:
         return 0, 0, 0

@@ -71,7 +71,7 @@ class RemoteFile:
                 f"'{self.name}' needs more than {AT_ONCE_BYTES // 2**20} MiB for one window: "
                 "choose a smaller window or a coarser GSD."
             )
-        wanted = sorted(
+        numbers = sorted(
             {
                 n
                 for first, count in spans
@@ -80,10 +80,10 @@ class RemoteFile:
             }
         )
         with self._lock:
-            have = {n: self._chunks[n] for n in wanted if n in self._chunks}
+            have = {n: self._chunks[n] for n in numbers if n in self._chunks}
             for n in have:
                 self._chunks.move_to_end(n)
-        runs = self._runs([n for n in wanted if n not in have], ahead)
+        runs = self._runs([n for n in numbers if n not in have], ahead)
         if len(runs) > 1:
             with ThreadPoolExecutor(min(LINES, len(runs)), thread_name_prefix="remote") as pool:
                 fetched = list(pool.map(self._fetch, runs))
@@ -244,6 +244,5 @@ def require_cloud_optimised(dataset: Any, name: str) -> None:
     if dataset.block_shapes[0][1] >= width or (max(width, height) > SMALL_PX and not dataset.overviews(1)):
         raise GeoError(
             f"'{name}' is a GeoTIFF but not cloud-optimised (tiled, with overviews), so it cannot be read "
-            "by window: "
-            "download it, or convert it with `gdal_translate -of COG`."
+            "by window: download it, or convert it with `gdal_translate -of COG`."
         )

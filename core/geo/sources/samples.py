@@ -90,5 +90,5 @@ class GlobeSource(Source):
 def bundled_sources() -> list[Source]:
     """Return the sources bundled with installed packages."""
     folder, globe = sample_folder(), globe_file()
-    found: list[Source] = [SampleSource(folder)] if folder else []
-    return found + ([GlobeSource(globe)] if globe else [])
+    sources: list[Source] = [SampleSource(folder)] if folder else []
+    return sources + ([GlobeSource(globe)] if globe else [])

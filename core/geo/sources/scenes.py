@@ -90,22 +90,22 @@ def search(web: Web, query: SceneQuery, where: StacCatalogue | None = None) -> t
     """Search a catalogue for scenes of a place, least cloudy first; raises OnlineError if there are none."""
     where = where or catalogue()
     lon, lat = (query.lonlat[0] + 180) % 360 - 180, query.lonlat[1]
-    asked: dict[str, Any] = {
+    conditions: dict[str, Any] = {
         "collections": [where.collection],
         "intersects": {"type": "Point", "coordinates": [lon, lat]},
         "datetime": f"{query.first_day}/{query.last_day}",
     }
-    choosy = {
+    extensions = {
         "query": {"eo:cloud_cover": {"lte": query.cloud_percent}},
         "sortby": [{"field": "properties.eo:cloud_cover", "direction": "asc"}],
     }
     to = f"{where.address.rstrip('/')}/search"
     try:
-        items = _items(web, to, query.most, {**asked, **choosy})
+        items = _items(web, to, query.most, {**conditions, **extensions})
     except RefusedError as refused:
         if refused.status not in (400, 422, 501):
             raise
-        items = _items(web, to, MOST_SCENES, asked)  # an API without the query or sort extension: filter here
+        items = _items(web, to, MOST_SCENES, conditions)  # no query or sort extension: filter here
     scenes = [scene for item in items if (scene := scene_of(item)) is not None]
     fit = [s for s in scenes if (s.cloud_percent or 0) <= query.cloud_percent and s.assets]
     if not fit:
@@ -119,11 +119,13 @@ def search(web: Web, query: SceneQuery, where: StacCatalogue | None = None) -> t
     )
 
 
-def _items(web: Web, to: str, most: int, asked: dict[str, Any]) -> list[Any]:
+def _items(web: Web, to: str, most: int, conditions: dict[str, Any]) -> list[Any]:
     from pystac_client import ItemSearch
 
     try:
-        return list(ItemSearch(to, stac_io=_io(web), max_items=most, limit=most, **asked).items_as_dicts())
+        return list(
+            ItemSearch(to, stac_io=_io(web), max_items=most, limit=most, **conditions).items_as_dicts()
+        )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise OnlineError(
             f"{urlsplit(to).hostname} does not respond like a STAC API: check the address ({STAC_VARIABLE})."
@@ -162,11 +164,11 @@ def _io(web: Web) -> Any:
 
 def read_scenes(web: Web, address: str) -> tuple[SatelliteScene, ...]:
     """Read the scene of a STAC item, or those of a list of items, from an address; raises OnlineError."""
-    found = web.json(address)
+    response = web.json(address)
     items: Any = (
-        found.get("features")
-        if isinstance(found, dict) and found.get("type") == "FeatureCollection"
-        else [found]
+        response.get("features")
+        if isinstance(response, dict) and response.get("type") == "FeatureCollection"
+        else [response]
     )
     scenes = [
         scene

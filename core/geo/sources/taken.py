@@ -27,9 +27,9 @@ def when_taken(tags: Mapping[str, str]) -> str:
     for name in WHEN_TAGS:
         text = re.sub(r"^(\d{4})[:/](\d\d)[:/](\d\d)", r"\1-\2-\3", plain.get(name, ""))
         try:
-            found = datetime.fromisoformat(text)
+            time = datetime.fromisoformat(text)
         except ValueError:
             continue
-        if found.year > 1900:  # missing dates are often written as zeros
-            return found.isoformat()
+        if time.year > 1900:  # missing dates are often written as zeros
+            return time.isoformat()
     return ""

@@ -43,10 +43,10 @@ def run_on(
 def on_raster(path: str, name: str, kind: str, function: str, *arguments: Any) -> Any:
     """Call a function of this program on a raster of class `kind`; for the child process."""
     try:
-        found = Path(path).stat()
+        status = Path(path).stat()
     except OSError:
         raise ExplorerError(f"'{name}' is no longer there: upload it again.") from None
-    return _named(function)(_raster(path, name, kind, found.st_mtime_ns, found.st_size), *arguments)
+    return _named(function)(_raster(path, name, kind, status.st_mtime_ns, status.st_size), *arguments)
 
 
 @lru_cache(maxsize=4)
@@ -80,8 +80,8 @@ def read_plain(raster: GeoTiff, level: int, box: list[int], bands: list[int] | N
 
 def written_plain(raster: GeoTiff) -> list[Any] | None:
     """Return which blocks of a raster contain data, as [blocks, (width, height) of a block]."""
-    found = raster.written()
-    return None if found is None else [found.blocks, list(found.block_px)]
+    written = raster.written()
+    return None if written is None else [written.blocks, list(written.block_px)]
 
 
 def spooled(owner: object, data: bytes) -> Path:
