@@ -60,10 +60,11 @@ def test_there_are_more_than_a_hundred() -> None:
 def test_weights(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The upload of weights; the command line and notebooks call the same function on the same bytes."""
     from core.models import load_checkpoint
-    from ui.shell.weights import Store
+    from ui.shell.session_store import SessionStore
+    from ui.shell.weights import WeightsStore
 
     monkeypatch.chdir(tmp_path)
-    store = Store(lambda session: True, sweep_s=None)
+    store = WeightsStore(SessionStore(lambda session: True, clean_up_s=None))
     ending = ".safetensors" if WEIGHTS[name][8:9] == b"{" else ".pth"
     key = store.add("alice", io.BytesIO(WEIGHTS[name]), f"../../{name}\0{ending}", 2**30)
     refused(lambda: load_checkpoint(store.get(key).path))
