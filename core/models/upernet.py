@@ -20,7 +20,6 @@ from .scale_contrast import ScaleContrast
 from .tinymim import TinyMIM
 
 POOL_GRIDS = (1, 2, 3, 6)
-MAX_WIDTH = 512
 LEVELS = 4
 
 
@@ -33,7 +32,7 @@ class Segmenter(nn.Module):
         blocks = self.blocks()
         usable = len(blocks) - (frozen and isinstance(encoder, TinyMIM) and encoder.distilled)
         self.levels = [max(0, round(usable * (n + 1) / LEVELS) - 1) for n in range(LEVELS)]
-        self.head = UperNet(encoder.embed_dim, min(encoder.embed_dim, MAX_WIDTH), classes)
+        self.head = UperNet(encoder.embed_dim, encoder.embed_dim // 2, classes)
         self.encoder.requires_grad_(False)
         if not frozen:
             for part in self.stem_and_blocks():
@@ -103,7 +102,10 @@ def _keep(outputs: dict[int, Tensor], number: int, _: nn.Module, __: tuple[Any, 
 
 
 class UperNet(nn.Module):
-    """Pyramid pooling on the coarsest level, a feature pyramid over all four, and a classifier."""
+    """Pyramid pooling on the coarsest level, a feature pyramid over all four, and a classifier.
+
+    `channels` is half the encoder's width here: 512 for ViT-L, as in the paper.
+    """
 
     def __init__(self, width: int, channels: int, classes: int) -> None:
         super().__init__()

@@ -37,8 +37,10 @@ class Download:
     stop: threading.Event = field(default_factory=threading.Event)
     done: bool = False
 
-    def run(self) -> None:
-        """Fetch the set; called in the thread."""
+    def __post_init__(self) -> None:
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
         try:
             fetch_set(self.release, progress=self._report)
         except _StoppedError:
@@ -86,7 +88,7 @@ def _start(release: DatasetRelease) -> None:
         if _current and not _current[0].done:
             return
         _current[:] = [Download(release)]
-    threading.Thread(target=_current[0].run, daemon=True).start()
+        _current[0].thread.start()
 
 
 def _show(watched: bool) -> None:
