@@ -132,7 +132,9 @@ def test_a_fresh_machine_gives_a_number_of_ones_own(local_page: Page, serve, tmp
     local_page.get_by_role("button", name="Evaluate", exact=True).click()
     expect(local_page.get_by_text("results.").filter(has_text="Done")).to_be_visible()
     local_page.get_by_text("This machine", exact=True).click()
-    expect(local_page.get_by_text("Second minus first").or_(local_page.get_by_text("Details of"))).to_be_visible()
+    expect(
+        local_page.get_by_text("Second minus first").or_(local_page.get_by_text("Details of"))
+    ).to_be_visible()
     found = list(csv.DictReader(exported(local_page, "CSV").splitlines()))
     assert {row["data"] for row in found} == {"world_regions"} and len(found) >= 5
     assert all(0.1 < float(row["value"]) < 1 for row in found)

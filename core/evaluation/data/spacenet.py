@@ -109,7 +109,8 @@ def _read(store: ImageStore, chip: str, labels: str) -> Chip | str:
         shapes = [feature["geometry"] for feature in features if feature.get("geometry")]
         with rasterio.Env(), MemoryFile(store.read(chip)) as memory, memory.open() as raster:
             pixels, transform = raster.read((1, 2, 3)), raster.transform
-        classes = np.zeros(pixels.shape[1:], np.uint8)
+        height, width = raster.height, raster.width
+        classes = np.zeros((height, width), np.uint8)
         if shapes:
             rasterize(shapes, out=classes, transform=transform)
     except (
@@ -124,7 +125,7 @@ def _read(store: ImageStore, chip: str, labels: str) -> Chip | str:
         return f"its image or footprints cannot be read ({problem})"
     if pixels.dtype != np.uint8:
         return "its image does not have 8 bits; use the archive of pansharpened RGB images (3band)"
-    if min(classes.shape) < 2 * TILE_PX:
-        return f"it has {classes.shape[1]} x {classes.shape[0]} px, less than {2 * TILE_PX} px a side"
+    if min(height, width) < 2 * TILE_PX:
+        return f"it has {width} x {height} px, less than {2 * TILE_PX} px a side"
     classes[(pixels == 0).all(axis=0)] = UNLABELLED
     return pixels.astype(np.float32) / np.float32(255), classes
