@@ -533,3 +533,32 @@ def test_only_the_starter_stops_an_evaluation_on_a_shared_server(open_page, own_
     monkeypatch.setattr(ownership, "serves_others", lambda: False)
     stop_button().click().run()
     assert job.stop.is_set()
+
+
+def test_what_a_network_adds_to_the_best_fill_is_shown(open_page, own_cache):
+    """Lead and detail stand in the table, and the gallery lists the lead of every tile."""
+    from tests.evaluation.conftest import FakeNetwork
+
+    plan = EvaluationPlan(protocol="reconstruction", data=("gallery",), ratios=(0.75,), size_px=64)
+    list(evaluate(plan, [FakeNetwork(truth_share=1.0)], folders=(), cache=own_cache))
+    app = open_page(PAGE)
+    assert not app.exception and not app.error
+    rows = app.dataframe[0].value
+    added = rows[rows["model"] == "fake"].iloc[0]
+    assert added["lead"].startswith("+") and " [+" in added["lead"] and added["detail"].startswith("+")
+    assert set(rows[rows["model"] != "fake"]["lead"]) == {""}
+    assert any("dB over the best fill" in text.value for text in app.markdown)
+    tiles = next(frame.value for frame in app.dataframe if "image" in frame.value)
+    assert "Bahama banks" in set(tiles["image"]) and tiles.iloc[:, 1].min() > 0.1
+
+
+def test_baselines_are_offered_where_images_are_embedded(open_page, shared_data, monkeypatch):
+    from core.engine import candidates
+
+    monkeypatch.setattr(candidates, "fetched_teachers", lambda: ("efficientnet_lite0",))
+    floors = {"colour_histogram", "untrained_scale_mae_tiny", "efficientnet_lite0"}
+    app = open_page(PAGE)
+    assert floors <= set(many(app, "Models").value)
+    app.selectbox(key="protocol").set_value("gsd").run()
+    assert many(app, "Models").value == ["scale_mae_tiny"] and not floors & set(many(app, "Models").options)
+    assert "gallery" in many(app, "Sets").options
