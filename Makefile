@@ -65,7 +65,7 @@ lint: $(TESTS_READY) ## format, style, layers, types, and the structure of the c
 	$(PY) -m ruff format --check --quiet .
 	.venv/bin/lint-imports
 	.venv/bin/pyright
-	$(PY) tools/structure.py --report
+	$(PY) tools/structure.py
 
 check: lint     ## the same as lint
 

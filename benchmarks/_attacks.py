@@ -1,4 +1,7 @@
-"""Attacks on a server that is open to strangers, one function each. Every one returns a line about the outcome."""
+"""Attacks on a server that is open to strangers, one function each.
+
+Every one returns a line about the outcome.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +145,8 @@ def slow_requests(port: int) -> str:
 
 
 ATTACKS: tuple[Callable[[int], str], ...] = (
-    hostile_links, hostile_filters, long_numbers, rebinding, memory_by_upload, hostile_weights, hostile_imagery, hostile_recipes,
+    hostile_links, hostile_filters, long_numbers, rebinding, memory_by_upload, hostile_weights,
+    hostile_imagery, hostile_recipes,
     clearing_caches, nonsense_frames, many_tabs, slow_requests,
 )  # fmt: skip
 
@@ -167,13 +171,15 @@ def weights_files() -> dict[str, bytes]:
 
 
 def imagery_files() -> dict[str, bytes]:
-    """By name: an empty GeoTIFF of 900 million pixels, a JPEG of thousands of scans, a PNG of 20,000 x 3,000."""
+    """By name: an empty GeoTIFF of 900 million pixels, a JPEG of thousands of scans, a PNG of 20,000 x
+    3,000."""
     from rasterio import MemoryFile
     from rasterio.transform import from_origin
 
     with MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", width=30_000, height=30_000, count=3, dtype="uint8", tiled=True, blockxsize=512, blockysize=512, compress="deflate",
+            driver="GTiff", width=30_000, height=30_000, count=3, dtype="uint8", tiled=True, blockxsize=512,
+            blockysize=512, compress="deflate",
             sparse_ok=True, crs="EPSG:32610", transform=from_origin(5e5, 4e6, 1, 1),
         ):  # fmt: skip
             pass

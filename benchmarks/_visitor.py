@@ -1,4 +1,5 @@
-"""A visitor without a browser: speaks to the app as its pages do, over HTTP and the websocket, and sees what they would show."""
+"""A visitor without a browser: speaks to the app as its pages do, over HTTP and the websocket, and sees what
+they would show."""
 
 from __future__ import annotations
 
@@ -87,7 +88,10 @@ class Visitor:
             link.close()
 
     def run(self, *states: WidgetState, fragment_id: str = "") -> float:
-        """Say what widgets show and run the page; gives how many seconds it took. Raises VisitorError where it never ends."""
+        """Say what widgets show and run the page; gives how many seconds it took.
+
+        Raises VisitorError where it never ends.
+        """
         start = time.monotonic()
         self.send(*states, fragment_id=fragment_id)
         self.wait()
@@ -161,7 +165,10 @@ class Visitor:
     def put(self, file_id: str, name: str, data: bytes) -> int:
         """Send a file as a field does, whether or not the page has one."""
         line = uuid.uuid4().hex
-        head = f'--{line}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+        head = (
+            f'--{line}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
         body = head.encode() + data + f"\r\n--{line}--\r\n".encode()
         headers = {
             "Content-Type": f"multipart/form-data; boundary={line}",

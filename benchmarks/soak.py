@@ -1,10 +1,12 @@
-"""Whether people keep working while strangers attack: each person moves the Mask Lab's slider while the attacks take place in turn.
+"""Whether people keep working while strangers attack: each person moves the Mask Lab's slider while the
+attacks take place in turn.
 
     python benchmarks/soak.py [--people 25] [--minutes 10] [--pause 2] [--settle 200] [--anyway]
 
-Printed are, for each attack, what came of it and the p95 from a move to its picture meanwhile; at the end sessions lost (closed, silent for
-minutes, an exception on the page, or a view that is not the person's any more), p95 over all moves, the memory of the server and its
-children before and after, and the load average. It ends with 1 where a session was lost or the memory did not come back within 10 %.
+Printed are, for each attack, what came of it and the p95 from a move to its picture meanwhile; at the end
+sessions lost (closed, silent for minutes, an exception on the page, or a view that is not the person's any
+more), p95 over all moves, the memory of the server and its children before and after, and the load average.
+It ends with 1 where a session was lost or the memory did not come back within 10 %.
 """
 
 from __future__ import annotations

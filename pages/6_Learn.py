@@ -20,7 +20,8 @@ with page("Learn", "Predict first, then let the network show whether you were ri
     lesson = find_lesson(params.get("lesson", ""))
     if params.get("lesson") and lesson is None:
         st.warning(
-            f"There is no lesson called {plain(params['lesson'][:40])}: it may come from another version of this "
+            f"There is no lesson called {plain(params['lesson'][:40])}: it may come from another version of "
+            "this "
             "program. All lessons are listed below.",
             icon=":material/link_off:",
         )

@@ -1,4 +1,5 @@
-"""A stand-in for the Hugging Face hub on this machine: models are folders of files, and uploads land in them."""
+"""A stand-in for the Hugging Face hub on this machine: models are folders of files, and uploads land in
+them."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ COMMIT = "1f" * 20
 
 @dataclass
 class StandIn:
-    """The models that it holds, as {name: {file: bytes}}; what it was asked; names that are gated or need a login."""
+    """The models that it holds, as {name: {file: bytes}}; what it was asked; names that are gated or need a
+    login."""
 
     address: str
     models: dict[str, dict[str, bytes]] = field(default_factory=dict)

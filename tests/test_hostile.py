@@ -1,4 +1,5 @@
-"""A hundred and more hostile files through every door that takes files: a sentence each, in little time, and the server's memory flat."""
+"""A hundred and more hostile files through every door that takes files: a sentence each, in little time, and
+the server's memory flat."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from core.errors import ExplorerError
 from tests import hostile_files
 
 SECONDS, MEGABYTES = 20, 300
-"""What one file may take of this process and its children on a loaded machine; of processor time the limits allow 12 s."""
+"""What one file may take of this process and its children on a loaded machine; of processor time the limits
+allow 12 s."""
 
 ODD = hostile_files.odd_imagery()
 WEIGHTS, IMAGERY, TEXTS, LINKS = (
@@ -87,7 +89,8 @@ def test_imagery_in_the_mask_lab(name: str) -> None:
 
 @pytest.mark.parametrize("name", IMAGERY)
 def test_my_imagery(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kept for a job and planned; what is kept at all must still be refused by the plan, and by the tiles that are read of it."""
+    """Kept for a job and planned; what is kept at all must still be refused by the plan, and by the tiles
+    that are read of it."""
     from core.engine.embedding.plan import make_plan
     from core.engine.embedding.spec import EmbeddingSpec
     from core.geo import TileSpec, open_source

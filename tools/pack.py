@@ -1,4 +1,5 @@
-"""Write a folder for a computer lab without internet: program, wheels, sample imagery, start scripts (`make pack`).
+"""Write a folder for a computer lab without internet: program, wheels, sample imagery, start scripts (`make
+pack`).
 
 The wheels are for the platform and the Python version that run this, or for those that `--platform` and
 `--python` name. Prints the size of each part. Needs the internet once; what it writes does not.
@@ -35,7 +36,8 @@ rem Windows: installs once into .venv, from this folder only, then starts the ap
 cd /d "%~dp0program"
 if not exist .venv\\Scripts\\python.exe (
   py -3 -m venv .venv || exit /b 1
-  .venv\\Scripts\\python -m pip install --no-index --find-links ..\\wheels -r ..\\wheels\\requirements.txt || exit /b 1
+  .venv\\Scripts\\python -m pip install --no-index --find-links ..\\wheels ^
+    -r ..\\wheels\\requirements.txt || exit /b 1
 )
 if "%HOST%"=="" set HOST=127.0.0.1
 .venv\\Scripts\\python -m streamlit run serve.py --server.address %HOST% --browser.serverAddress localhost

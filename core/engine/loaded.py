@@ -94,8 +94,8 @@ def model_cache() -> ModelCache:
 def load(name: str | Path) -> Encoder:
     """Return this process's copy of an encoder.
 
-    `name` is a preset ("scale_mae_tiny"), a weights file, an exported network (.onnx, .pt2), a network of timm
-    ("timm:NAME", "timm:NAME@FILE") or a model of the Hugging Face hub ("hf:OWNER/NAME").
+    `name` is a preset ("scale_mae_tiny"), a weights file, an exported network (.onnx, .pt2), a network of
+    timm ("timm:NAME", "timm:NAME@FILE") or a model of the Hugging Face hub ("hf:OWNER/NAME").
     """
     return model_cache().get(name)
 

@@ -31,8 +31,8 @@ _NAMES = {
 def check_settings(**settings: float | None) -> None:
     """Raise RecipeError for the first setting that is out of bounds; None is ignored.
 
-    `seed` 0 to 2**32 - 1, `size_px` 1 to 4,096, `draws` 1 to 1,000; `k`, `shots`, `steps` and `overwrite_batch` at
-    least 1; `tau` and `gsd_m` above 0 and finite.
+    `seed` 0 to 2**32 - 1, `size_px` 1 to 4,096, `draws` 1 to 1,000; `k`, `shots`, `steps` and
+    `overwrite_batch` at least 1; `tau` and `gsd_m` above 0 and finite.
     """
     for name, value in settings.items():
         if value is None:

@@ -110,7 +110,8 @@ def default_cache() -> Cache:
 
 def _packed(arrays: dict[str, NDArray[Any]]) -> bytes:
     content = io.BytesIO()
-    np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]  # the stub takes the keywords for its own flags
+    # the stub takes the keywords for its own flags
+    np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
     return content.getvalue()
 
 

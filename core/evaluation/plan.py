@@ -33,13 +33,14 @@ class EvaluationPlan:
     """What to evaluate, on which sets and under which settings. Raises RecipeError for invalid settings.
 
     `scales` are relative to the native size. With `gallery` "native", as in the Scale-MAE paper, only test
-    images are scaled and classes are learnt from train images at full size; "scaled" scales both. `policies` are texts such as "log_gsd" or "manual-2.5", None for
-    the model card's. `feed` is "native" for images at their scaled size, rounded up to whole patches, or
-    "input" for the model's input size; `size_px` replaces both. `limit` is the number of images per class and
-    split, None for all (reconstruction and gsd: 20). With `fit_k`, k is reduced to a gallery that the limit made
-    smaller; with `fit_shots`, shots are reduced to the smallest class. `gsd_m` is the GSD of a native pixel,
-    for sets that do not state it. `head` (segmentation) is "linear" on frozen patch tokens, "upernet" on
-    frozen blocks, or "upernet-tuned", fine-tuned with the encoder; UperNet is trained for `steps` steps.
+    images are scaled and classes are learnt from train images at full size; "scaled" scales both. `policies`
+    are texts such as "log_gsd" or "manual-2.5", None for the model card's. `feed` is "native" for images at
+    their scaled size, rounded up to whole patches, or "input" for the model's input size; `size_px` replaces
+    both. `limit` is the number of images per class and split, None for all (reconstruction and gsd: 20). With
+    `fit_k`, k is reduced to a gallery that the limit made smaller; with `fit_shots`, shots are reduced to the
+    smallest class. `gsd_m` is the GSD of a native pixel, for sets that do not state it. `head` (segmentation)
+    is "linear" on frozen patch tokens, "upernet" on frozen blocks, or "upernet-tuned", fine-tuned with the
+    encoder; UperNet is trained for `steps` steps.
     """
 
     protocol: str = "knn"

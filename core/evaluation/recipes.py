@@ -222,7 +222,8 @@ def recipe_from(plain: dict[str, Any], origin: str) -> EvaluationRecipe:
             f"'{origin}' sets gallery to '{recipe.gallery:.80}'; write native, or leave it out."
         )
     check_settings(
-        seed=recipe.seed, steps=recipe.steps, k=recipe.k, tau=recipe.tau, overwrite_batch=recipe.overwrite_batch,
+        seed=recipe.seed, steps=recipe.steps, k=recipe.k, tau=recipe.tau,
+        overwrite_batch=recipe.overwrite_batch,
         shots=recipe.shots, draws=recipe.draws, size_px=recipe.size_px, gsd_m=recipe.stated_gsd_m,
     )  # fmt: skip
     return recipe

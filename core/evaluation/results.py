@@ -169,10 +169,10 @@ def to_csv(results: Sequence[Result]) -> str:
 def to_latex(results: Sequence[Result]) -> str:
     """Return results as a LaTeX tabular (booktabs), a row for each model and policy.
 
-    There is a column for each set, scale, protocol, metric, shots, mask ratio, limit and gallery. Its head states the
-    limit and the number of test images; where that number differs within the column, each cell states its
-    own. Results that differ only in another setting (k, seed, weights ...) get rows of their own, labelled
-    with the beginning of the recipe's key, so that no result is left out.
+    There is a column for each set, scale, protocol, metric, shots, mask ratio, limit and gallery. Its head
+    states the limit and the number of test images; where that number differs within the column, each cell
+    states its own. Results that differ only in another setting (k, seed, weights ...) get rows of their own,
+    labelled with the beginning of the recipe's key, so that no result is left out.
     """
     cells: dict[tuple[_Row, _Column], Result] = {}
     for result in {(result.recipe.key, result.metric, result.value): result for result in results}.values():

@@ -39,7 +39,7 @@ MANY_TOKENS = 1_024  # per image; the cost of attention grows with their square
 
 
 @dataclass(frozen=True)
-class Training:
+class HeadTraining:
     """What trains the heads of the segmentation protocol, and the network that was trained last."""
 
     learn: Learn | None
@@ -60,8 +60,8 @@ def evaluate(
 
     Results in the cache are yielded at once. A damaged one is recomputed, and one that cannot be stored (a
     full disk) is yielded nevertheless; a notice reports either. `learn` and `fit` train the linear head and
-    UperNet of the segmentation protocol. Raises EvaluationError (a missing set, k too large, features that are not finite) before or at
-    the result that cannot be computed; earlier results are kept.
+    UperNet of the segmentation protocol. Raises EvaluationError (a missing set, k too large, features that
+    are not finite) before or at the result that cannot be computed; earlier results are kept.
     """
     jobs = list(plan_jobs(plan, subjects, data_folders() if folders is None else folders))
     clock = Clock([job.work for job in jobs])
@@ -77,7 +77,7 @@ def evaluate(
                 text = f"The stored result of {job.recipe.model} on {job.recipe.data}"
                 yield clock.notice(number, f"{text} has no valid checksum and is recomputed.")
             start = time.perf_counter()
-            scored = yield from _compute(job, cache, clock, number, Training(learn, fit, trained))
+            scored = yield from _compute(job, cache, clock, number, HeadTraining(learn, fit, trained))
             seconds = round(time.perf_counter() - start, 3)
             scored = replace(scored, result=replace(scored.result, seconds=seconds))
         if job.subject is not None and plan.protocol == "reconstruction":
@@ -111,7 +111,7 @@ def _store(cache: Cache, scored: Scored) -> str:
 
 
 def _compute(
-    job: NumberJob, cache: Cache | None, clock: Clock, number: int, training: Training
+    job: NumberJob, cache: Cache | None, clock: Clock, number: int, training: HeadTraining
 ) -> Generator[EvaluationProgress, None, Scored]:
     recipe, data, subject = job.recipe, job.data, job.subject
     setting = (
@@ -130,7 +130,8 @@ def _compute(
         if subject is None or (learn if recipe.steps is None else fit) is None:
             raise RecipeError(
                 "Segmentation trains a head: pass one to `evaluate`, as `learn` "
-                "core.engine.training.segment.train_head, as `fit` core.engine.training.upernet.train_upernet."
+                "core.engine.training.segment.train_head, as `fit` "
+                "core.engine.training.upernet.train_upernet."
             )
         if recipe.steps is None:
             assert learn is not None

@@ -61,7 +61,7 @@ class LessonDataError(ExplorerError):
 
 
 @dataclass(frozen=True, eq=False)
-class Crops:
+class LabelledCrops:
     """Labelled crops: `images` (n, 3, s, s) in 0..1, `labels` (n,), and which of them are `queries` (n,)."""
 
     images: Images
@@ -172,13 +172,13 @@ class Bench:
 
         return self.once(("scene", key), read)
 
-    def places(self, count: int = 60) -> tuple[Crops, Crops]:
+    def places(self, count: int = 60) -> tuple[LabelledCrops, LabelledCrops]:
         """The same places twice: crops of a Landsat scene of Utah, and their copies moved and turned.
 
         The copies lie a quarter of a crop to the south-east, turned by 90 degrees. Labels number the places.
         """
 
-        def cut() -> tuple[Crops, Crops]:
+        def cut() -> tuple[LabelledCrops, LabelledCrops]:
             scene, gsd_m = self.scene("landsat")
             shift, side = CROP_PX // 4, CROP_PX
             corners = [
@@ -199,7 +199,9 @@ class Bench:
             labels = np.arange(len(chosen), dtype=np.int64)
             names = tuple(f"row {top}, column {left}" for top, left in chosen)
             first, second = (
-                Crops(np.ascontiguousarray(images), labels, np.full(len(labels), queries), gsd_m, names)
+                LabelledCrops(
+                    np.ascontiguousarray(images), labels, np.full(len(labels), queries), gsd_m, names
+                )
                 for images, queries in ((here, False), (moved, True))
             )
             return first, second
@@ -221,10 +223,10 @@ class Bench:
 
         return self.once("blue marble", read)
 
-    def regions(self) -> Crops:
+    def regions(self) -> LabelledCrops:
         """Crops of the Blue Marble labelled with the part of the Earth that they lie in."""
 
-        def cut() -> Crops:
+        def cut() -> LabelledCrops:
             earth = self.blue_marble()
             points = [
                 (label, lon, lat, is_query)
@@ -233,13 +235,16 @@ class Bench:
             ]
             images = np.stack([_square(earth, lon, lat) for _, lon, lat, _ in points])
             labels, _, _, queries = zip(*points, strict=True)
-            return Crops(images, np.array(labels, np.int64), np.array(queries), REGION_GSD_M, tuple(REGIONS))
+            return LabelledCrops(
+                images, np.array(labels, np.int64), np.array(queries), REGION_GSD_M, tuple(REGIONS)
+            )
 
         return self.once("regions", cut)
 
 
 def _square(earth: NDArray[np.uint8], lon: float, lat: float) -> Images:
-    """A square of CROP_PX native rows about a place, as wide as it is high on the ground: (3, s, s) in 0..1."""
+    """A square of CROP_PX native rows about a place, as wide as it is high on the ground: (3, s, s) in
+    0..1."""
     scale = earth.shape[1] / 180
     row, col = round((90 - lat) * scale), round((lon + 180) * scale)
     half, half_wide = CROP_PX // 2, round(CROP_PX / 2 / math.cos(math.radians(lat)))

@@ -107,7 +107,10 @@ def histogram(question: Question, predictions: tuple[Prediction, ...]) -> tuple[
         return tuple((option, counts[option]) for option in question.options)
     if isinstance(question, Patches):
         cells = Counter(cell for p in predictions if isinstance(p, tuple) for cell in p)
-        return tuple((question.text((cell,)), count) for cell, count in cells.most_common(10))  # type: ignore[arg-type]
+        return tuple(
+            (question.text((cell,)), count)  # type: ignore[arg-type]
+            for cell, count in cells.most_common(10)
+        )
     return tuple(Counter(question.text(p) for p in predictions).most_common(10))
 
 

@@ -1,4 +1,5 @@
-"""Lessons as notebooks, cell for cell: text, prediction, controls, the code that measures, check, explanation."""
+"""Lessons as notebooks, cell for cell: text, prediction, controls, the code that measures, check,
+explanation."""
 
 from __future__ import annotations
 

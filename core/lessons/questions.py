@@ -25,7 +25,7 @@ class PredictionError(ExplorerError):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class QuestionVerdict:
     """Whether a prediction was right, and one sentence that says how near it was."""
 
     right: bool
@@ -55,20 +55,21 @@ class Number:
         if not math.isfinite(value) or not self.low <= value <= self.high:
             unit = f" {self.unit}" if self.unit else ""
             raise PredictionError(
-                f"{value:g}{unit} is not possible here: enter a number from {self.low:g} to {self.high:g}{unit}."
+                f"{value:g}{unit} is not possible here: enter a number from {self.low:g} to "
+                f"{self.high:g}{unit}."
             )
         return value
 
-    def judge(self, answer: AnswerValue, prediction: Prediction) -> Verdict:
+    def judge(self, answer: AnswerValue, prediction: Prediction) -> QuestionVerdict:
         """Compare two numbers."""
         assert isinstance(answer, float | int) and isinstance(prediction, float | int)
         unit = f" {self.unit}" if self.unit else ""
         said = f"You predicted {prediction:.3g}{unit}; measured: {answer:.3g}{unit}."
         if self.factor:
             off = max(answer, prediction) / max(min(answer, prediction), 1e-9)
-            return Verdict(off <= self.near, f"{said} That is off by a factor of {off:.1f}.")
+            return QuestionVerdict(off <= self.near, f"{said} That is off by a factor of {off:.1f}.")
         off = abs(answer - prediction)
-        return Verdict(off <= self.near, f"{said} That is off by {off:.2g}{unit}.")
+        return QuestionVerdict(off <= self.near, f"{said} That is off by {off:.2g}{unit}.")
 
     def text(self, prediction: Prediction) -> str:
         """The prediction as a short label for a histogram."""
@@ -92,12 +93,12 @@ class Choice:
             )
         return str(raw)
 
-    def judge(self, answer: AnswerValue, prediction: Prediction) -> Verdict:
+    def judge(self, answer: AnswerValue, prediction: Prediction) -> QuestionVerdict:
         """Compare an option with the right one, or ones."""
         right = (answer,) if isinstance(answer, str) else answer
         assert isinstance(right, tuple) and isinstance(prediction, str)
         measured = ", ".join(right) or "none of the options"
-        return Verdict(prediction in right, f"You predicted: {prediction}. Measured: {measured}.")
+        return QuestionVerdict(prediction in right, f"You predicted: {prediction}. Measured: {measured}.")
 
     def text(self, prediction: Prediction) -> str:
         """The option itself."""
@@ -119,13 +120,13 @@ class Ranking:
             raise PredictionError("Every place needs another option: choose each of them once.")
         return tuple(map(str, order))
 
-    def judge(self, answer: AnswerValue, prediction: Prediction) -> Verdict:
+    def judge(self, answer: AnswerValue, prediction: Prediction) -> QuestionVerdict:
         """Compare two orders by the pairs that both agree on."""
         assert isinstance(answer, tuple) and isinstance(prediction, tuple)
         pairs = [(a, b) for n, a in enumerate(answer) for b in answer[n + 1 :]]
         place = {name: n for n, name in enumerate(prediction)}
         agreed = sum(place[str(a)] < place[str(b)] for a, b in pairs)
-        return Verdict(
+        return QuestionVerdict(
             agreed == len(pairs),
             f"Measured order: {', '.join(map(str, answer))}. Yours agrees on {agreed} of {len(pairs)} pairs.",
         )
@@ -148,7 +149,10 @@ class Patches:
     most: int
 
     def read(self, raw: Any) -> tuple[Cell, ...]:
-        """Check chosen patches, given as bool (rows, cols) or as (row, column) pairs. Raises PredictionError."""
+        """Check chosen patches, given as bool (rows, cols) or as (row, column) pairs.
+
+        Raises PredictionError.
+        """
         if isinstance(raw, np.ndarray):
             raw = [(int(row), int(col)) for row, col in np.argwhere(raw)]
         cells = tuple(sorted({(int(row), int(col)) for row, col in raw or ()}))
@@ -161,11 +165,12 @@ class Patches:
             raise PredictionError(f"{len(cells)} patches are chosen: choose {wanted}.")
         return cells
 
-    def judge(self, answer: AnswerValue, prediction: Prediction) -> Verdict:
+    def judge(self, answer: AnswerValue, prediction: Prediction) -> QuestionVerdict:
         """Compare chosen patches with the highest values of a grid (rows, cols), NaN where not asked."""
         assert isinstance(answer, np.ndarray) and isinstance(prediction, tuple)
         cells = [cell for cell in prediction if isinstance(cell[0], int)]
-        if any(not (0 <= r < answer.shape[0] and 0 <= c < answer.shape[1]) for r, c in cells):  # type: ignore[operator]
+        height, width = answer.shape[:2]
+        if any(not (0 <= r < height and 0 <= c < width) for r, c in cells):  # type: ignore[operator]
             raise PredictionError("A chosen patch is outside the grid of this network: choose again.")
         asked = np.isfinite(answer)
         count = int(asked.sum())
@@ -178,9 +183,11 @@ class Patches:
         right = 2 * hits >= len(cells)
         if len(cells) == 1:
             if not asked[cells[0]]:  # type: ignore[index]
-                return Verdict(False, "The patch that you chose is visible: choose a hidden one next time.")
-            return Verdict(right, f"Your patch has rank {places[0] + 1} of {count}.")
-        return Verdict(
+                return QuestionVerdict(
+                    False, "The patch that you chose is visible: choose a hidden one next time."
+                )
+            return QuestionVerdict(right, f"Your patch has rank {places[0] + 1} of {count}.")
+        return QuestionVerdict(
             right,
             f"{hits} of your {len(cells)} patches are among the top {top} of {count}; "
             f"chance gives {len(cells) * top / max(count, 1):.1f}.",

@@ -10,7 +10,8 @@ from typing import Any
 
 
 def source_of(function: Callable[..., Any], package: str = "core") -> str:
-    """Return a function with the names of its module that it uses, imports first, relative ones made absolute."""
+    """Return a function with the names of its module that it uses, imports first, relative ones made
+    absolute."""
     module = sys.modules[function.__module__]
     text = inspect.getsource(module)
     tree = ast.parse(text)

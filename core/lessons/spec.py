@@ -109,11 +109,12 @@ class Deeper:
 class Lesson:
     """One lesson.
 
-    id: its name in links; never changes. minutes: how long it takes. prose: three sentences. terms: words from
-    `core.lessons.terms` that the text uses. question: what the learner predicts. setup: what is shown with the
-    question, before anything is revealed. controls: what the learner may change; `explore` measures the result.
-    measure: computes the finding that answers the question. conclude: the answer that a finding gives. claim:
-    the statement that the lesson teaches. debrief: why it is so. place: the page where one can continue.
+    id: its name in links; never changes. minutes: how long it takes. prose: three sentences. terms: words
+    from `core.lessons.terms` that the text uses. question: what the learner predicts. setup: what is shown
+    with the question, before anything is revealed. controls: what the learner may change; `explore` measures
+    the result. measure: computes the finding that answers the question. conclude: the answer that a finding
+    gives. claim: the statement that the lesson teaches. debrief: why it is so. place: the page where one can
+    continue.
     """
 
     id: str

@@ -6,7 +6,8 @@ TERMS = {
     "hidden share": "the part of all patches that is hidden (the mask ratio)",
     "masked autoencoder": "a network trained to fill in the hidden part of an image from the visible part",
     "reconstruction": "the image that the network predicts from the visible patches",
-    "classical fill": "hidden pixels computed without a network, for example by a smooth surface between the edges",
+    "classical fill": "hidden pixels computed without a network, for example by a smooth surface between the "
+    "edges",
     "PSNR": "peak signal-to-noise ratio in decibels: higher is better; 3 dB more halves the squared error",
     "decibel": "a logarithmic unit: 10 dB means a factor of ten, 3 dB a factor of two",
     "low frequencies": "the smooth part of an image: what is left when you squint",
@@ -25,7 +26,8 @@ TERMS = {
     "paired": "compared image by image, so that what makes an image hard for both models cancels out",
     "distillation": "training a small network (the student) to imitate a larger one (the teacher)",
     "relation": "how strongly each patch is tied to each other patch inside a network",
-    "contrastive": "trained so that two views of one picture get similar vectors, and other pictures different ones",
+    "contrastive": "trained so that two views of one picture get similar vectors, and other pictures "
+    "different ones",
     "encoder": "the part of the network that turns patches into vectors",
     "decoder": "the part of the network that turns vectors back into pixels",
     "variance": "the mean squared distance from the average: a measure of contrast",

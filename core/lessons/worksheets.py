@@ -139,7 +139,8 @@ def answer_key(lesson: Lesson, number: int, bench: Bench) -> bytes:
 
 
 def _pdf(figures: list[Figure], title: str) -> bytes:
-    """Write figures as the pages of a PDF, without the time of writing, so that equal sheets are equal files."""
+    """Write figures as the pages of a PDF, without the time of writing, so that equal sheets are equal
+    files."""
     buffer = io.BytesIO()
     with PdfPages(buffer, metadata={"Title": title, "CreationDate": None}) as pages:
         for figure in figures:

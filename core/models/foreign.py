@@ -1,5 +1,6 @@
-"""Networks of other libraries as encoders: they see whole pictures and give vectors, but nothing is hidden from
-them and they reconstruct nothing."""
+"""Networks of other libraries as encoders: they see whole pictures and give vectors, but nothing is hidden
+from them and they reconstruct nothing.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,8 @@ def _weights_file(files: list[str], model: str) -> str:
     candidates = sorted(file for file in files if file.endswith(SUFFIXES) and "/" not in file)
     if any(re.search(r"-\d{5}-of-\d{5}\.", file) for file in candidates):
         raise CheckpointError(
-            f"{model} keeps its weights in several parts, which only language models need: take a smaller model."
+            f"{model} keeps its weights in several parts, which only language models need: take a smaller "
+            "model."
         )
     if len(candidates) == 1:
         return candidates[0]
@@ -78,7 +79,8 @@ def _weights_file(files: list[str], model: str) -> str:
 def _downloaded(model: HubModel, weights: str, hub: Hub, cache: Path) -> Path:
     if model.sizes[weights] > MAX_BYTES:
         raise CheckpointError(
-            f"{weights} of {model.name} has {model.sizes[weights] / 1e9:.1f} GB, more than any model here needs."
+            f"{weights} of {model.name} has {model.sizes[weights] / 1e9:.1f} GB, more than any model here "
+            "needs."
         )
     if "config.json" in model.sizes and model.sizes["config.json"] <= MAX_CONFIG_BYTES:
         hub.download(model, "config.json", cache)

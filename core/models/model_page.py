@@ -116,7 +116,8 @@ def _readme(card: ModelCard, name: str, terms: str) -> str:
             "",
             "## Input",
             "",
-            f"Images of {card.input_px} px in red, green and blue, in patches of {card.patch_px} px; mean {card.mean}, "
+            f"Images of {card.input_px} px in red, green and blue, in patches of {card.patch_px} px; mean "
+            f"{card.mean}, "
             f"standard deviation {card.std}. "
             + (
                 "Its positions depend on the ground sample distance."
@@ -126,7 +127,8 @@ def _readme(card: ModelCard, name: str, terms: str) -> str:
             "",
             "## Training",
             "",
-            f"Data: {', '.join(weights.data) or 'not stated'}. {weights.images_seen:,} images in {weights.steps:,} steps. "
+            f"Data: {', '.join(weights.data) or 'not stated'}. {weights.images_seen:,} images in "
+            f"{weights.steps:,} steps. "
             f"{weights.notes}",
             "",
             *(["## Measured", "", "| metric | value |", "|---|---|", *rows, ""] if rows else []),
@@ -139,7 +141,8 @@ def _readme(card: ModelCard, name: str, terms: str) -> str:
 
 
 def stac_item(card: ModelCard, name: str, terms: str) -> dict[str, Any]:
-    """The STAC item of a model: what it takes and gives, in the words of the Machine Learning Model extension."""
+    """The STAC item of a model: what it takes and gives, in the words of the Machine Learning Model
+    extension."""
     tasks = ["similarity-search", *(["generative"] if card.reconstructs else [])]
     scaling = [
         {"type": "z-score", "mean": mean, "stddev": std}

@@ -1,4 +1,5 @@
-"""Open any encoder by its name: a preset, a weights file, an exported network, a network of timm, or the hub's.
+"""Open any encoder by its name: a preset, a weights file, an exported network, a network of timm, or the
+hub's.
 
 >>> open_model("scale_mae_tiny")
 >>> open_model("scalemae-vitlarge-800.pth")          # or "encoder.pth+gsd", .ckpt, .safetensors, .onnx, .pt2

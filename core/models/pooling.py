@@ -39,7 +39,8 @@ def pooled(model: Encoder, images: Tensor, res: Tensor, pooling: str) -> Tensor:
     Raises ModelInputError for a pooling that is not offered.
 
     `cls` and `mean` are taken from the final tokens, `block11_cls` and `block11_mean` of a distilled student
-    from those before its last block, and `vector` is Scale-Contrast's whitened vector, or that of another library's network.
+    from those before its last block, and `vector` is Scale-Contrast's whitened vector, or that of another
+    library's network.
     """
     if pooling not in poolings(model):
         raise ModelInputError(

@@ -1,7 +1,7 @@
 """Exported networks, ONNX and .pt2 files, as encoders. They run in a child process with limits.
 
-A program takes pictures (b, 3, s, s), and may take their `res` (b,) beside. Of its outputs, a vector (b, d), tokens
-(b, n, d) or a feature map (b, d, h, w) is used, the first of each kind.
+A program takes pictures (b, 3, s, s), and may take their `res` (b,) beside. Of its outputs, a vector (b, d),
+tokens (b, n, d) or a feature map (b, d, h, w) is used, the first of each kind.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class ProgramEncoder(ForeignEncoder):
         return self._run(self.signature.vector, images, res)
 
     def tokens(self, images: Tensor, res: Tensor) -> Tensor:
-        """The program's tokens or feature map; without a first token, the patches' mean stands in its place."""
+        """The program's tokens or feature map; without a first token, the patches' mean stands in its
+        place."""
         if not self.signature.tokens:
             raise ModelInputError(
                 f"{self.card.name} gives one vector for each picture and none for its patches: "
@@ -90,7 +91,8 @@ class ProgramEncoder(ForeignEncoder):
         side, batch = self.signature.side, self.signature.batch or AT_ONCE
         if side is not None and images.shape[-2:] != (side, side):
             raise ModelInputError(
-                f"{self.card.name} takes pictures of {side} px, not {images.shape[-1]} px: choose that input size."
+                f"{self.card.name} takes pictures of {side} px, not {images.shape[-1]} px: choose that input "
+                "size."
             )
         pictures, scales = images.cpu().numpy(), res.cpu().numpy().astype(np.float32)
         parts: list[Any] = []

@@ -1,7 +1,7 @@
 """Any image encoder of timm by its name, with random weights or those of a file.
 
-`timm:vit_small_patch16_dinov3` has random weights, `timm:resnet18@FILE` those of a file, and a name with a tag,
-`timm:vit_small_patch16_dinov3.sat493m`, those that timm publishes on the Hugging Face hub.
+`timm:vit_small_patch16_dinov3` has random weights, `timm:resnet18@FILE` those of a file, and a name with a
+tag, `timm:vit_small_patch16_dinov3.sat493m`, those that timm publishes on the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -96,7 +96,10 @@ def timm_encoder(name: str, tensors: Mapping[str, Tensor] | None = None) -> Timm
 
 
 def require_known(name: str) -> str:
-    """A name without its prefix. Raises ModelNameError, with similar names, where timm has no such network."""
+    """A name without its prefix.
+
+    Raises ModelNameError, with similar names, where timm has no such network.
+    """
     bare = name.removeprefix(PREFIX)
     prepare_timm()
     from timm.models import is_model
@@ -135,7 +138,8 @@ def _patch_px(network: Any) -> int:
     if size is not None and getattr(network, "num_prefix_tokens", None) is not None:
         return int(size[0] if isinstance(size, tuple | list) else size)
     try:
-        last = info[-1] if isinstance(info, list) else info.get_dicts()[-1]  # pyright: ignore[reportOptionalMemberAccess]
+        dicts: Any = info if isinstance(info, list) else info.get_dicts()
+        last = dicts[-1]
         return int(last["reduction"])
     except (AttributeError, LookupError, TypeError):
         return 32

@@ -1,7 +1,9 @@
-"""Models on the Hugging Face hub: look one up, download its files, upload a folder. Off like all internet access.
+"""Models on the Hugging Face hub: look one up, download its files, upload a folder.
 
-The library huggingface-hub connects, with its own cache, resumed downloads and login. HF_ENDPOINT names another
-hub, such as a mirror in one's own network.
+Off like all internet access.
+
+The library huggingface-hub connects, with its own cache, resumed downloads and login. HF_ENDPOINT names
+another hub, such as a mirror in one's own network.
 """
 
 from __future__ import annotations
@@ -47,7 +49,10 @@ def require_name(name: str, revision: str) -> None:
 
 
 def kept_files(name: str, revision: str, cache: Path) -> Path | None:
-    """The folder of a model that was downloaded into `cache` before; None if there is none. Never connects."""
+    """The folder of a model that was downloaded into `cache` before; None if there is none.
+
+    Never connects.
+    """
     require_name(name, revision)
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
@@ -66,7 +71,8 @@ class Hub:
     def __init__(self, asked: bool = False) -> None:
         if not online.is_on(asked):
             raise OnlineError(
-                f"The Hugging Face hub is on the internet and online access is off: {online.HOW}, or download "
+                f"The Hugging Face hub is on the internet and online access is off: {online.HOW}, or "
+                "download "
                 "the files elsewhere and open them."
             )
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -75,7 +81,8 @@ class Hub:
         endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
         if not endpoint.startswith("https://") and not online.local_allowed():
             raise OnlineError(
-                f"HF_ENDPOINT is {endpoint[:80]!r}, which is not https: set {online.LOCAL_SWITCH}=1 to allow it."
+                f"HF_ENDPOINT is {endpoint[:80]!r}, which is not https: set {online.LOCAL_SWITCH}=1 to allow "
+                "it."
             )
         self.endpoint = endpoint
         self._api: Any = HfApi(endpoint=endpoint, library_name="earth-mae-explorer")
@@ -91,7 +98,10 @@ class Hub:
         return HubModel(name, revision, sizes, licence[:60])
 
     def download(self, model: HubModel, file: str, cache: Path) -> Path:
-        """Download one file into a cache folder, resuming what an earlier attempt left. Raises OnlineError."""
+        """Download one file into a cache folder, resuming what an earlier attempt left.
+
+        Raises OnlineError.
+        """
         cache.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(cache).free
         if model.sizes.get(file, 0) + SPARE_BYTES > free:
@@ -109,7 +119,8 @@ class Hub:
         )
 
     def upload(self, folder: Path, name: str, *, private: bool, message: str) -> str:
-        """Upload a folder as one commit to a model's page, which is created if needed; returns its address."""
+        """Upload a folder as one commit to a model's page, which is created if needed; returns its
+        address."""
         require_name(name, "main")
 
         def work() -> str:

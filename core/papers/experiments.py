@@ -101,7 +101,8 @@ def _spec(
     EuroSAT's training pictures after about 10,000 pictures; SDMAE takes MAE's.
     """
     return TrainSpec(
-        name, model, 1, sizes=tuple(sorted({**dict(PLAIN), **sizes}.items())), objective=tuple(sorted(objective.items())),
+        name, model, 1, sizes=tuple(sorted({**dict(PLAIN), **sizes}.items())),
+        objective=tuple(sorted(objective.items())),
         batch=batch, lr=1e-3, encoder_rate=encoder_rate, ema=0.99, checkpoint_minutes=1.0, preview_every=100,
     )  # fmt: skip
 

@@ -98,6 +98,7 @@ def _with_gallery(data: LabelledSet, whole: LabelledSet, rows: tuple[int, ...]) 
     files = tuple(whole.files[row] for row in keep)
     origin = f"{whole.split_origin}; {len(rows):,} training images, seed {SUBSET_SEED}"
     return replace(
-        whole, files=files, labels=whole.labels[keep], splits=whole.splits[keep], gsd_m=whole.gsd_m[keep], split_origin=origin,
+        whole, files=files, labels=whole.labels[keep], splits=whole.splits[keep], gsd_m=whole.gsd_m[keep],
+        split_origin=origin,
         fingerprint=fingerprint(whole.store, files),
     )  # fmt: skip

@@ -115,7 +115,10 @@ def _budget(
     kept = folder / "plan.json"
     if kept.is_file():
         found = _read_budget(kept)
-        yield f"Resuming in {folder} with {found.pictures:,} images per run, as planned there. Choose another --out to start over."
+        yield (
+            f"Resuming in {folder} with {found.pictures:,} images per run, as planned there. "
+            "Choose another --out to start over."
+        )
         return found
     yield f"Measuring the training speed of both arms, {2 * PACE_SECONDS:.0f} s."
     paces = (pace(experiment.ours, imagery), pace(experiment.other, imagery))

@@ -81,7 +81,10 @@ def _scored(
                 found = score(recipe, data, embedded)
                 cache.keep_result(found.result, found.arrays)
                 arrays = found.arrays
-                yield f"{subject.name} on {data.name}, {protocol} at {100 * recipe.scale:g} %, {recipe.pooling}: {found.result.value:.3f}"
+                yield (
+                    f"{subject.name} on {data.name}, {protocol} at {100 * recipe.scale:g} %, "
+                    f"{recipe.pooling}: {found.result.value:.3f}"
+                )
             per_scale[place].append(arrays["right"])
     return [np.stack(members) for members in per_scale]
 

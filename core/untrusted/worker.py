@@ -29,7 +29,8 @@ _GRACE_S = 2
 def serve() -> None:
     """Answer requests from standard input on standard output until the parent closes it."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    with open(os.devnull, "r+b") as nothing:  # noqa: PTH123  (libraries may print, which must not mix with the answers)
+    # Libraries may print, which must not mix with the answers.
+    with open(os.devnull, "r+b") as nothing:  # noqa: PTH123
         for number in (0, 1, 2):
             os.dup2(nothing.fileno(), number)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

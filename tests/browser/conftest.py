@@ -25,12 +25,14 @@ ROOT = Path(__file__).parents[2]
 APPS = Path(__file__).parent / "apps"
 LOOPBACK = {"127.0.0.1", "localhost", "::1", ""}
 QUIET = [
-    "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
+    "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-quic",
     "--no-first-run", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
 ]  # fmt: skip
 START_S = 60
 SLOW_MS = 120_000
-"""What appears is promised, not how fast: on a loaded machine one run of a page outlasts Playwright's own 5 and 30 s."""
+"""What appears is promised, not how fast: on a loaded machine one run of a page outlasts Playwright's own 5
+and 30 s."""
 expect.set_options(timeout=SLOW_MS)
 
 
@@ -52,7 +54,8 @@ def browser_type_launch_args(
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """Start a Streamlit script once per session and give its address: serve("painter.py") or serve(ROOT / "serve.py", data=folder)."""
+    """Start a Streamlit script once per session and give its address: serve("painter.py") or serve(ROOT /
+    "serve.py", data=folder)."""
     running: dict[tuple[str, str, str], tuple[subprocess.Popen[bytes], str]] = {}
 
     def start(script: str | Path, *, theme: str = "light", data: Path | None = None) -> str:
@@ -62,7 +65,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
             port = free_port()
             log = (tmp_path_factory.mktemp("server") / "log.txt").open("wb")
             options = {
-                "server.port": port, "server.address": "127.0.0.1", "server.headless": "true", "server.fileWatcherType": "none",
+                "server.port": port, "server.address": "127.0.0.1", "server.headless": "true",
+                "server.fileWatcherType": "none",
                 "browser.gatherUsageStats": "false", "theme.base": theme,
             }  # fmt: skip
             command = [
@@ -108,7 +112,8 @@ def patient(page: Page) -> Page:
 
 @pytest.fixture
 def local_page(page: Page) -> Iterator[Page]:
-    """A page on which every off-host request is refused and, like every script error, fails the test at its end."""
+    """A page on which every off-host request is refused and, like every script error, fails the test at its
+    end."""
     off_host: list[str] = []
     errors: list[str] = []
 

@@ -1,4 +1,5 @@
-"""Every page as it loads: nothing moves, text can be read on a light and on a dark ground, headings are in order, pictures have names."""
+"""Every page as it loads: nothing moves, text can be read on a light and on a dark ground, headings are in
+order, pictures have names."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -67,7 +68,8 @@ def test_the_measures_see_what_is_wrong(local_page: Page) -> None:
     assert local_page.evaluate("headingLevels()") == [1, 3]
     assert len(local_page.evaluate("unnamedImages()")) == 1
     local_page.evaluate(
-        "new Promise(done => setTimeout(() => { document.body.style.paddingTop = '300px'; setTimeout(done, 300) }, 700))"
+        "new Promise(done => setTimeout(() => { document.body.style.paddingTop = '300px'; setTimeout(done, "
+        "300) }, 700))"
     )
     assert local_page.evaluate("layoutShift()") > MOST_SHIFT
 

@@ -36,7 +36,8 @@ def told(page: Page, **wanted: Any) -> dict[str, Any]:
     """What Python says, once it says what is wanted."""
     test = " && ".join(f"told[{json.dumps(name)}] === {json.dumps(value)}" for name, value in wanted.items())
     page.wait_for_function(
-        f"() => {{ const told = JSON.parse(document.querySelector('code').innerText); return {test or 'true'}; }}"
+        "() => { const told = JSON.parse(document.querySelector('code').innerText); "
+        f"return {test or 'true'}; }}"
     )
     return json.loads(page.locator("code").inner_text())
 
@@ -59,7 +60,8 @@ def lasso(page: Page, scene: Locator, x: float, y: float, radius: float) -> None
 
 
 def colourful(scene: Locator) -> int:
-    """How many pixels of the projection's side are of a strong colour: points or cells, but those a selection leaves out."""
+    """How many pixels of the projection's side are of a strong colour: points or cells, but those a selection
+    leaves out."""
     picture = np.asarray(Image.open(io.BytesIO(scene.screenshot())).convert("RGB")).astype(int)
     right = picture[60:, picture.shape[1] // 2 + 4 :]
     return int((right.max(axis=2) - right.min(axis=2) > 70).sum())
@@ -79,7 +81,8 @@ def test_a_lasso_counts_what_python_counts(local_page: Page, scene: Locator, sid
         for name in ("select", "highlight")
     }
     print(
-        f"{side}, {said['vertices']} corners: membership and colours {measures['select']} ms, drawn on both sides {measures['highlight']} ms"
+        f"{side}, {said['vertices']} corners: membership and colours {measures['select']} ms, drawn on both "
+        f"sides {measures['highlight']} ms"
     )
     assert measures["select"] < 100  # what the processor does; the frame itself is drawn in software here
 
@@ -189,7 +192,8 @@ def camera_of(page: Page) -> list[Any]:
 def rested(page: Page, what: str) -> list[Any]:
     """The camera as Python has it, once a JavaScript condition on it holds."""
     page.wait_for_function(
-        f"() => {{ const c = JSON.parse(document.querySelector('code').innerText).camera; return c && ({what}); }}"
+        "() => { const c = JSON.parse(document.querySelector('code').innerText).camera; "
+        f"return c && ({what}); }}"
     )
     return camera_of(page)
 
@@ -298,7 +302,8 @@ def test_the_camera_is_told_and_flies(local_page: Page, scene: Locator) -> None:
 def test_a_button_pressed_while_the_map_still_moves_is_not_lost(
     local_page: Page, serve: Callable[..., str]
 ) -> None:
-    """A run that the camera asks for after the button's would take its place: here every run waits long enough for that."""
+    """A run that the camera asks for after the button's would take its place: here every run waits long
+    enough for that."""
     scene = opened(local_page, f"{serve('globe_server.py')}/?slow=2")
     local_page.mouse.move(*at(scene, 0.25, 0.5))
     local_page.mouse.wheel(0, -300)
@@ -357,7 +362,8 @@ async ([source, rings, points, wraps]) => {
 
 @pytest.mark.parametrize("wraps", [False, True])
 def test_browser_and_python_agree_on_every_point(page: Page, component_url: str, wraps: bool) -> None:
-    """100 lassos that cross themselves, the poles' rows and the antimeridian, with points on corners and edges, both ways."""
+    """100 lassos that cross themselves, the poles' rows and the antimeridian, with points on corners and
+    edges, both ways."""
     rng = np.random.default_rng(11)
     page.goto(component_url)
     points = np.float32(rng.uniform([-180, -90], [180, 90], (2000, 2)))

@@ -1,4 +1,5 @@
-"""The Globe page as somebody uses it: 3,000 places, a real browser, two users, and not one request that leaves this host."""
+"""The Globe page as somebody uses it: 3,000 places, a real browser, two users, and not one request that
+leaves this host."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from tests.globe_tables import write_field, write_other, write_world
 pytestmark = pytest.mark.browser
 MOST_SOCKET_BYTES = 100_000
 RESTS = "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
-"""No run of the page is asked for or under way; Streamlit's own status picture comes late and is no sign of that."""
+"""No run of the page is asked for or under way; Streamlit's own status picture comes late and is no sign of
+that."""
 WIDTH = "image => image.decode().then(() => image.naturalWidth)"
 
 
@@ -117,7 +119,8 @@ def test_a_click_on_the_pacific_shows_its_tile_its_neighbours_and_what_is_imagin
     strip = local_page.locator('[class*="st-key-strip-near"] button img')
     expect(strip).to_have_count(12)
     local_page.wait_for_function(
-        """() => [...document.querySelectorAll('[class*="st-key-strip-near"] button img')].every(i => i.complete && i.naturalWidth === 128)""",
+        """() => [...document.querySelectorAll('[class*="st-key-strip-near"] button img')]
+            .every(i => i.complete && i.naturalWidth === 128)""",
     )
     local_page.locator('[data-panel="combined"] img').wait_for()
     strip.first.click()
@@ -154,7 +157,8 @@ def test_near_enough_points_become_their_tiles_and_a_tile_can_be_clicked(
 
 
 def through_the_socket(page: Page) -> list[int]:
-    """The bytes of every frame from now on; the page is loaded anew, for listeners must be there before the socket opens."""
+    """The bytes of every frame from now on; the page is loaded anew, for listeners must be there before the
+    socket opens."""
     moved: list[int] = []
     page.on(
         "websocket",
@@ -299,7 +303,8 @@ def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(
 def test_every_tab_opens_without_a_mistake(local_page: Page, address: str) -> None:
     """Off-host requests and script errors on any of them fail at the end of the test (`local_page`).
 
-    The row of tabs stays the one it was: built anew, it would take the panels' scroll, focus and chosen files with it.
+    The row of tabs stays the one it was: built anew, it would take the panels' scroll, focus and chosen files
+    with it.
     """
     opened(local_page, f"{address}&place=place000000")
     local_page.wait_for_function(RESTS)

@@ -1,4 +1,5 @@
-"""Lessons in a real browser: by keyboard, a right and a wrong prediction, presenter mode, what the browser remembers."""
+"""Lessons in a real browser: by keyboard, a right and a wrong prediction, presenter mode, what the browser
+remembers."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ def picture(page: Page, name: str = "combined") -> str:
 
 def changed(page: Page, before: str, name: str = "combined") -> str:
     page.wait_for_function(
-        '([name, before]) => { const i = document.querySelector(`[data-panel="${name}"] img`); return i && i.src !== before }',
+        '([name, before]) => { const i = document.querySelector(`[data-panel="${name}"] img`); return i && '
+        "i.src !== before }",
         arg=[name, before],
     )
     return picture(page, name)

@@ -1,4 +1,5 @@
-"""One's own imagery, as somebody uses it: upload, plan, start, reload, cancel, resume, explore, and the map of what came of it."""
+"""One's own imagery, as somebody uses it: upload, plan, start, reload, cancel, resume, explore, and the map
+of what came of it."""
 
 from __future__ import annotations
 

@@ -58,13 +58,15 @@ def test_a_drag_paints_and_reaches_python(local_page: Page, canvas: Locator) -> 
 
 
 def test_python_answers_within_300_ms(local_page: Page, canvas: Locator) -> None:
-    """Against a plain button on the same page, so that a busy machine fails neither for the other's reason."""
+    """Against a plain button on the same page, so that a busy machine fails neither for the other's
+    reason."""
     waits: dict[str, list[float]] = {"stroke": [], "button": []}
     for n in range(1, 6):
         local_page.mouse.move(*centre(canvas, n, n))
         local_page.mouse.down()
         waits["stroke"].append(_until(local_page, f"hidden={n} ", local_page.mouse.up))
-        runs = int(re.search(r"runs=(\d+)", local_page.locator("code").inner_text())[1])  # type: ignore[index]
+        text = local_page.locator("code").inner_text()
+        runs = int(re.search(r"runs=(\d+)", text)[1])  # type: ignore[index]
         waits["button"].append(
             _until(local_page, f"runs={runs + 1} ", local_page.get_by_role("button", name="nothing").click)
         )
@@ -90,7 +92,8 @@ def test_painting_answers_within_a_frame(local_page: Page, canvas: Locator) -> N
     }
     for name, values in took.items():
         print(
-            f"mask-painter:{name} {len(values)} pointer events, median {statistics.median(values):.1f} ms, 95 % {np.percentile(values, 95):.1f} ms"
+            f"mask-painter:{name} {len(values)} pointer events, median {statistics.median(values):.1f} ms, "
+            f"95 % {np.percentile(values, 95):.1f} ms"
         )
     assert len(took["draw"]) > 50
     assert (
@@ -133,7 +136,8 @@ def test_the_lasso_takes_what_it_encloses(local_page: Page, canvas: Locator) -> 
 
 
 def _lasso_square() -> NDArray[np.bool_]:
-    """The cells whose centre the square from (2, 2) to (8, 8) holds: the even-odd rule takes its top and left edge."""
+    """The cells whose centre the square from (2, 2) to (8, 8) holds: the even-odd rule takes its top and left
+    edge."""
     mask = np.zeros((14, 14), dtype=bool)
     mask[2:8, 2:8] = True
     return mask
@@ -261,22 +265,27 @@ async ([source, data]) => {
   host.style.width = "420px";
   document.body.replaceChildren(host);
   window.sent = [];
-  mount({ data, parentElement: host, setStateValue: (name, value) => window.sent.push(value), setTriggerValue() {} });
-  await new Promise((done) => { const image = host.querySelector("img"); image.complete ? done() : (image.onload = done); });
+  const setStateValue = (name, value) => window.sent.push(value);
+  mount({ data, parentElement: host, setStateValue, setTriggerValue() {} });
+  const image = host.querySelector("img");
+  await new Promise((done) => { image.complete ? done() : (image.onload = done); });
 }
 """
-# One stroke: choose the tool by its key, then press, move and release at the centres of cells. Gives, for each stroke, whether the
-# pressed patch already looked different when its own pointer event returned: drawn in the same frame, before anything else runs.
+# One stroke: choose the tool by its key, then press, move and release at the centres of cells. Gives, for
+# each stroke, whether the pressed patch already looked different when its own pointer event returned: drawn
+# in the same frame, before anything else runs.
 STROKES = """
 ([rows, cols, strokes, looking]) => strokes.map(([key, cells]) => {
   const canvas = document.querySelector("canvas");
   const box = canvas.getBoundingClientRect();
   const context = canvas.getContext("2d");
   const look = ([row, col]) => looking &&
-    context.getImageData((col + .5) / cols * canvas.width + 4, (row + .5) / rows * canvas.height + 3, 1, 1).data[3];
+    context.getImageData(
+      (col + .5) / cols * canvas.width + 4, (row + .5) / rows * canvas.height + 3, 1, 1).data[3];
   canvas.setPointerCapture = () => {};
   canvas.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
-  const tell = (kind, [row, col]) => canvas.dispatchEvent(new PointerEvent(kind, { bubbles: true, pointerId: 1, button: 0,
+  const tell = (kind, [row, col]) => canvas.dispatchEvent(new PointerEvent(kind, {
+    bubbles: true, pointerId: 1, button: 0,
     clientX: box.left + (col + .5) / cols * box.width, clientY: box.top + (row + .5) / rows * box.height }));
   const before = look(cells[0]);
   tell("pointerdown", cells[0]);
@@ -286,7 +295,10 @@ STROKES = """
   return before !== after;
 })
 """
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6"
+    "kgAAAABJRU5ErkJggg=="
+)
 Stroke = tuple[str, list[list[int]]]
 
 
@@ -318,7 +330,8 @@ def test_200_random_paintings_are_bit_for_bit(page: Page, component_url: str) ->
 
 
 def _stroke(expected: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Stroke, bool]:
-    """One random stroke, applied to `expected`; and whether its first event alone changes the pressed patch."""
+    """One random stroke, applied to `expected`; and whether its first event alone changes the pressed
+    patch."""
     rows, cols = expected.shape
     (r0, c0), (r1, c1) = rng.integers(0, [rows, cols], (2, 2)).tolist()
     tool = rng.choice(["brush", "rectangle", "eraser"])

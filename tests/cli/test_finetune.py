@@ -12,7 +12,8 @@ from core.cli.entry import BAD_INPUT, OK, main
 
 @pytest.fixture
 def textures(tmp_path: Path) -> Path:
-    """Sixteen pictures of each of two classes to learn from and eight to be judged by, 16 px: strong and faint stripes of any colour."""
+    """Sixteen pictures of each of two classes to learn from and eight to be judged by, 16 px: strong and
+    faint stripes of any colour."""
     rng = np.random.default_rng(0)
     for kind, name in enumerate(("Faint", "Strong")):
         for split in ("train", "test"):
@@ -80,8 +81,10 @@ def test_a_published_recipe_runs_and_names_the_image_that_it_skipped(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--steps", "0"], "at least 1"), (["--model", "nobody"], "no model called"), ([], "states no ground sample distance"),
-        (["--lr", "inf"], "lr must be above 0"), (["--seed", "-1"], "seed is -1; choose a whole number"), (["--size", "-5"], "size in pixels is -5"),
+        (["--steps", "0"], "at least 1"), (["--model", "nobody"], "no model called"), ([], "states no ground "
+                                                                                           "sample distance"),
+        (["--lr", "inf"], "lr must be above 0"), (["--seed", "-1"], "seed is -1; choose a whole number"),
+        (["--size", "-5"], "size in pixels is -5"),
         (["--size", "0"], "size in pixels is 0"), (["--gsd-m", "-1"], "GSD is -1"),
     ],
 )  # fmt: skip

@@ -150,7 +150,10 @@ def test_weights_load_with_their_card_and_give_the_same_tokens() -> None:
 
 
 def test_a_stopped_training_run_resumes(files: Path) -> None:
-    """Its weights are restored exactly. Later losses differ by design, because crops are drawn differently now."""
+    """Its weights are restored exactly.
+
+    Later losses differ by design, because crops are drawn differently now.
+    """
     from core.engine.training.runs import TrainingRun
     from core.engine.training.train import Training, load_state, train
 

@@ -47,7 +47,9 @@ def test_invalid_plan_cannot_be_built(setting, said):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("seed=-1", "seed is -1"), ("draws=-3", "draws is -3"), ("size_px=1000000", "size in pixels is 1000000"), ("k=0", "k is 0"),
+        ("seed=-1", "seed is -1"), ("draws=-3", "draws is -3"), ("size_px=1000000", "size in pixels is "
+                                                                                    "1000000"),
+                                                                                    ("k=0", "k is 0"),
         ("tau=0", "temperature is 0"), ("shots=0", "shots is 0"), ("stated_gsd_m=-1.0", "GSD is -1"),
     ],
 )  # fmt: skip

@@ -14,7 +14,8 @@ from tests.conftest import ROOT
 
 def command(pack, cache, *more):
     return [
-        sys.executable, "-m", "core", "evaluate", str(pack), "--protocol", "sweep", "--model", "colour_histogram", "mae_tiny",
+        sys.executable, "-m", "core", "evaluate", str(pack), "--protocol", "sweep", "--model",
+        "colour_histogram", "mae_tiny",
         "--cache", str(cache), *more,
     ]  # fmt: skip
 

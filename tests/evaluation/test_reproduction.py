@@ -1,7 +1,8 @@
-"""The command that reproduces Scale-MAE's kNN on EuroSAT, on weights of the published layout made here and pictures in the published split.
+"""The command that reproduces Scale-MAE's kNN on EuroSAT, on weights of the published layout made here and
+pictures in the published split.
 
-With the official file and all of EuroSAT the same command gives the published 0.960; here its protocol is held to a plain torch version of the
-authors' evaluation, prediction for prediction.
+With the official file and all of EuroSAT the same command gives the published 0.960; here its protocol is
+held to a plain torch version of the authors' evaluation, prediction for prediction.
 """
 
 import json
@@ -40,7 +41,8 @@ def eurosat(tmp_path: Path) -> Path:
 
 
 def authors_way(weights: Path, data: Path, overwrite: bool) -> tuple[list[str], list[int]]:
-    """The authors' evaluation in plain torch: area to 224 px, the set's colours, CLS at res 1, cosine, 20 neighbours, exp(similarity / 0.07)."""
+    """The authors' evaluation in plain torch: area to 224 px, the set's colours, CLS at res 1, cosine, 20
+    neighbours, exp(similarity / 0.07)."""
     model, store = load_checkpoint(weights), ImageStore(data / "EuroSAT" / "2750")
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
 

@@ -154,7 +154,7 @@ def test_fill_recipe_without_patch_size_is_refused(index_zip, tmp_path, capsys):
 def test_changed_images_are_reported_and_a_renamed_copy_is_accepted(
     class_folders, tmp_path, capsys, elsewhere
 ):
-    (path, first), = written(capsys, tmp_path / "out", class_folders, "--model", "colour_histogram")  # fmt: skip
+    ((path, first),) = written(capsys, tmp_path / "out", class_folders, "--model", "colour_histogram")
     shutil.copytree(class_folders, tmp_path / "copy")
     elsewhere()
     found, err = again(capsys, path, tmp_path / "copy")
@@ -165,8 +165,8 @@ def test_changed_images_are_reported_and_a_renamed_copy_is_accepted(
     )
     found, err = again(capsys, path, tmp_path / "copy")
     assert (
-        f"not those of the recipe (fingerprint {first['recipe']['data_hash']}, here {found['recipe']['data_hash']})"
-        in err
+        f"not those of the recipe (fingerprint {first['recipe']['data_hash']}, here "
+        f"{found['recipe']['data_hash']})" in err
     )
 
 
@@ -183,7 +183,17 @@ def test_a_segmentation_of_own_masks_runs_again(tmp_path, capsys, elsewhere):
     data = tmp_path / "masked"
     for number in range(8):
         write_pair(data, f"field{number}", seed=number)
-    (path, first), = written(capsys, tmp_path / "out", data, "--protocol", "segmentation", "--model", "colour_histogram", "--gsd-m", "2")  # fmt: skip
+    ((path, first),) = written(
+        capsys,
+        tmp_path / "out",
+        data,
+        "--protocol",
+        "segmentation",
+        "--model",
+        "colour_histogram",
+        "--gsd-m",
+        "2",
+    )
     elsewhere()
     found, err = again(capsys, path, "--data", tmp_path)
     assert (found["recipe"], found["miou"]) == (first["recipe"], first["miou"])
@@ -194,12 +204,12 @@ def test_a_recipe_of_weights_runs_again_with_the_file_that_is_given(index_zip, t
     weights = tmp_path / "kept" / "mine.safetensors"
     weights.parent.mkdir()
     shutil.copy(WEIGHTS / "mae_tiny.safetensors", weights)
-    (path, first), = written(capsys, tmp_path / "out", index_zip, "--model", weights, "--gsd-m", "2")  # fmt: skip
+    ((path, first),) = written(capsys, tmp_path / "out", index_zip, "--model", weights, "--gsd-m", "2")
     elsewhere()
     assert main(["evaluate", "--recipe", str(path), str(index_zip)]) == 2
     assert (
-        "The recipe's model 'mine.safetensors' is neither a preset nor a file in this folder: give its weights file"
-        in capsys.readouterr().err
+        "The recipe's model 'mine.safetensors' is neither a preset nor a file in this folder: give its "
+        "weights file" in capsys.readouterr().err
     )
     found, err = again(capsys, path, index_zip, "--model", weights)
     assert (found["recipe"], found["accuracy"]) == (first["recipe"], first["accuracy"])

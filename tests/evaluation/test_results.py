@@ -107,11 +107,13 @@ def test_latex_states_limit_and_number_of_images():
 
 def test_comparable_results_are_adjacent_the_best_first():
     given = [
-        other(0.2), other(0.9, data="zurich"), other(0.5, scale=0.25), other(0.8), other(0.3, protocol="probe", k=None), other(0.6, scale=0.25),
+        other(0.2), other(0.9, data="zurich"), other(0.5, scale=0.25), other(0.8),
+        other(0.3, protocol="probe", k=None), other(0.6, scale=0.25),
     ]  # fmt: skip
     found = [(r.recipe.data, r.recipe.protocol, r.recipe.scale, r.value) for r in in_order(given)]
     assert found == [
-        ("pack", "knn", 1.0, 0.8), ("pack", "knn", 1.0, 0.2), ("pack", "knn", 0.25, 0.6), ("pack", "knn", 0.25, 0.5), ("pack", "probe", 1.0, 0.3),
+        ("pack", "knn", 1.0, 0.8), ("pack", "knn", 1.0, 0.2), ("pack", "knn", 0.25, 0.6),
+        ("pack", "knn", 0.25, 0.5), ("pack", "probe", 1.0, 0.3),
         ("zurich", "knn", 1.0, 0.9),
     ]  # fmt: skip
     assert in_order(given[::-1]) == in_order(given)

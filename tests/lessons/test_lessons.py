@@ -1,4 +1,5 @@
-"""Every lesson: its text, its answer with the shipped network, and a check that fails when its claim is broken."""
+"""Every lesson: its text, its answer with the shipped network, and a check that fails when its claim is
+broken."""
 
 import dataclasses
 import re

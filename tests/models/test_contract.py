@@ -1,4 +1,5 @@
-"""What every network promises, kept for every family and every preset that is small enough; a new model file joins by existing."""
+"""What every network promises, kept for every family and every preset that is small enough; a new model file
+joins by existing."""
 
 from __future__ import annotations
 
@@ -129,7 +130,7 @@ def promises_of_a_mask(model: Encoder) -> None:
         assert torch.equal(before[1], after[1]), "one picture leaked into another"
 
 
-# Inputs --------------------------------------------------------------------------------------------------------------------------------
+# Inputs ---------------------------------------------------------------------------------
 
 
 def preset(name: str) -> Any:
@@ -229,7 +230,7 @@ def test_what_does_not_fit_is_answered_by_a_sentence(name: str, wrong: str) -> N
         assert str(answer.value).endswith(".")
 
 
-# Pictures ------------------------------------------------------------------------------------------------------------------------------
+# Pictures -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -271,7 +272,7 @@ def test_nothing_visible_and_everything_visible(name: str) -> None:
         assert same(*blank)
 
 
-# Learning ------------------------------------------------------------------------------------------------------------------------------
+# Learning -------------------------------------------------------------------------------
 
 
 def lesson(name: str) -> tuple[Any, Any, TrainingBatch, Tensor]:

@@ -104,7 +104,8 @@ def test_harmonic_base_keeps_visible_pixels_and_solves_the_equation(patch: int, 
 
 @pytest.mark.parametrize("centre", ["visible_mean", "visible_harmonic"])
 def test_a_surface_that_brightens_is_a_base_that_brightens(centre: str) -> None:
-    """Centring takes light and contrast away: a x + b enters the network as x does, and comes back as a x + b."""
+    """Centring takes light and contrast away: a x + b enters the network as x does, and comes back as a x +
+    b."""
     images, keep = torch.randn(1, 3, 32, 32), torch.tensor([[0, 3, 9, 12]])
     plain = centre_on(images, keep, 8, centre)  # type: ignore[arg-type]
     bright = centre_on(3 * images + 5, keep, 8, centre)  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
-"""Models of the Hugging Face hub by name: looked up, downloaded, opened and published, against a stand-in on this machine."""
+"""Models of the Hugging Face hub by name: looked up, downloaded, opened and published, against a stand-in on
+this machine."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def test_a_vit_mae_of_the_hub_is_loaded_with_its_config_and_licence(stand_in: St
         "norm_pix_loss": False,
     }
     stand_in.models["facebook/vit-mae-tiny"] = {
-        "pytorch_model.bin": saved(hugging_face(source)), "config.json": json.dumps(config).encode(), "README.md": b"", "tf_model.h5": b"x",
+        "pytorch_model.bin": saved(hugging_face(source)), "config.json": json.dumps(config).encode(),
+        "README.md": b"", "tf_model.h5": b"x",
     }  # fmt: skip
     stand_in.licences["facebook/vit-mae-tiny"] = "apache-2.0"
     model = open_model("hf:facebook/vit-mae-tiny")
@@ -170,7 +172,7 @@ def test_timms_own_weights_come_from_its_page(stand_in: StandIn) -> None:
         assert torch.equal(model.vector(images, torch.ones(2)), wanted)
 
 
-# Publishing --------------------------------------------------------------------------------------------------
+# Publishing -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["scale_mae_tiny", "mae_tiny", "scale_contrast_tiny"])

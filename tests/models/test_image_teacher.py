@@ -1,4 +1,5 @@
-"""The image teacher: pinned weights or a sentence, one cell of its map a patch, and losses that fall with what is learnt."""
+"""The image teacher: pinned weights or a sentence, one cell of its map a patch, and losses that fall with
+what is learnt."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def test_the_map_has_one_cell_a_patch(random_teacher) -> None:
 
 @pytest.mark.parametrize("target_px", [64, 128])
 def test_both_losses_start_near_one_and_reach_the_student(random_teacher, target_px: int) -> None:
-    """Without knowledge a standardised map has error 1 and a centred vector cosine 0; both send gradients into CLS and tokens."""
+    """Without knowledge a standardised map has error 1 and a centred vector cosine 0; both send gradients
+    into CLS and tokens."""
     torch.manual_seed(0)
     losses = TeacherLosses("efficientnet_lite0", cls_width=16, token_width=12).train()
     cls, tokens = torch.randn(4, 16, requires_grad=True), torch.randn(4, 64, 12, requires_grad=True)

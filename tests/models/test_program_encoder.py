@@ -1,4 +1,5 @@
-"""Exported networks, .pt2 and ONNX: the program's own numbers come out, and files that reach further are refused unrun."""
+"""Exported networks, .pt2 and ONNX: the program's own numbers come out, and files that reach further are
+refused unrun."""
 
 from __future__ import annotations
 
@@ -173,18 +174,23 @@ def pickled_weights(path: Path) -> None:
 
 
 HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "another function of torch": (in_program("torch.ops.aten.mean.dim", "torch.hub.load"), r"calls 'torch\.hub\.load'"),
+    "another function of torch": (in_program("torch.ops.aten.mean.dim", "torch.hub.load"),
+    r"calls 'torch\.hub\.load'"),
     "a function by way of an operator": (
-        in_program("torch.ops.aten.mean.dim", "torch.ops.aten.mean.__class__.__init__.__globals__"), "is no tensor operator"
+        in_program("torch.ops.aten.mean.dim", "torch.ops.aten.mean.__class__.__init__.__globals__"),
+        "is no tensor operator"
     ),
     "code in the name of an input": (
         in_program("images", "images=__import__('os').system('touch ran')"), "not a plain name"
     ),
     "a pickled sample that runs": (sample_that_runs, "sample of its inputs that is more than tensors"),
     "pickled weights": (pickled_weights, "pickled weights"),
-    "old pickled weights": (lambda p: rewritten(p, lambda _, kept: kept, {"data/weights/model.pt": b"x"}), "pickled objects"),
-    "compiled code": (lambda p: rewritten(p, lambda _, kept: kept, {"data/aotinductor/model/a.so": b"x"}), "compiled code"),
-    "two programs": (lambda p: rewritten(p, lambda _, kept: kept, {"models/other.json": b"{}"}), "holds 2 programs"),
+    "old pickled weights": (lambda p: rewritten(p, lambda _, kept: kept, {"data/weights/model.pt": b"x"}),
+    "pickled objects"),
+    "compiled code": (lambda p: rewritten(p, lambda _, kept: kept, {"data/aotinductor/model/a.so": b"x"}),
+    "compiled code"),
+    "two programs": (lambda p: rewritten(p, lambda _, kept: kept, {"models/other.json": b"{}"}),
+    "holds 2 programs"),
     "a truncated file": (lambda p: p.write_bytes(p.read_bytes()[:-2000]), "truncated or damaged"),
     "a text": (lambda p: p.write_text("a program, honestly"), "truncated or damaged"),
     "nothing": (lambda p: p.write_bytes(b""), "is empty"),
@@ -265,7 +271,7 @@ def test_what_does_not_embed_pictures_is_named(
         open_model(tmp_path / "mine.pt2")
 
 
-# ONNX --------------------------------------------------------------------------------------------------------
+# ONNX -----------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""Scale-Contrast's promises: views with their own res, a whitened vector of every level, and what it refuses."""
+"""Scale-Contrast's promises: views with their own res, a whitened vector of every level, and what it
+refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Encoders of timm by name: their own vectors come out, whatever their kind, and their files are read as untrusted."""
+"""Encoders of timm by name: their own vectors come out, whatever their kind, and their files are read as
+untrusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""TinyMIM's promises beyond the recorded numbers: what it learns from, what it refuses, and the decoder on a frozen student."""
+"""TinyMIM's promises beyond the recorded numbers: what it learns from, what it refuses, and the decoder on a
+frozen student."""
 
 from __future__ import annotations
 
@@ -104,7 +105,8 @@ def test_a_distilled_student_refuses_its_untrained_tail_and_gives_tokens_from_be
 
 
 def test_student_and_teacher_hear_the_same_res() -> None:
-    """The teacher's relations move with res only, so a student of the same weights matches at any res and misses at another."""
+    """The teacher's relations move with res only, so a student of the same weights matches at any res and
+    misses at another."""
     whole = teacher()
     twin = student(embed_dim=48, depth=4, num_heads=4)
     twin.load_state_dict({key: whole.state_dict()[key] for key in twin.state_dict()})
@@ -207,7 +209,7 @@ def test_drop_path_everywhere_but_in_the_last_block() -> None:
     assert rates == [0.1, 0.1, 0.0]
 
 
-# A decoder on a frozen student ----------------------------------------------------------------------------------------------------------
+# A decoder on a frozen student ----------------------------------------------------------
 
 
 def painter(**sizes: Any) -> TinyMIMDecoder:

@@ -1,4 +1,5 @@
-"""A function of this program on a stranger's file: in a process that time and memory end, with a sentence, and never the caller's."""
+"""A function of this program on a stranger's file: in a process that time and memory end, with a sentence,
+and never the caller's."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class RefusedError(ExplorerError):
 
 
 def run(function: Callable[..., Any], *arguments: Any, **limits: float) -> Any:
-    return call(function, *arguments, name="field.tif", error=RefusedError, limits=Limits(**limits))  # pyright: ignore
+    within = Limits(**limits)  # pyright: ignore
+    return call(function, *arguments, name="field.tif", error=RefusedError, limits=within)
 
 
 def test_plain_values_and_arrays_come_back() -> None:
@@ -112,7 +114,8 @@ def test_no_file_can_be_written_by_a_child(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_server_that_ends_leaves_no_child_and_does_not_wait_for_one(how: signal.Signals) -> None:
     program = (
-        "import sys, threading, time; sys.path.insert(0, '.'); from core.untrusted import Limits, call; from core.errors import ExplorerError\n"
+        "import sys, threading, time; sys.path.insert(0, '.'); from core.untrusted import Limits, call; from "
+        "core.errors import ExplorerError\n"
         "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
         "def read():\n"
         "    try: call(pow, 3, 10**10, name='x', error=ExplorerError, limits=Limits(cpu_s=4, wall_s=4))\n"

@@ -1,4 +1,5 @@
-"""A class: pupils join with a code, their predictions arrive anonymously, and the teacher presents the lesson."""
+"""A class: pupils join with a code, their predictions arrive anonymously, and the teacher presents the
+lesson."""
 
 from __future__ import annotations
 

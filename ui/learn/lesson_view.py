@@ -177,7 +177,8 @@ def model_choice(names: list[str]) -> str:
     linked = state.address_params(("network",)).get("network", names[0])
     if linked not in names:
         st.warning(
-            f"The link asks for the network {plain(linked[:60])}, which is not here: {plain(names[0])} is used.",
+            f"The link asks for the network {plain(linked[:60])}, which is not here: {plain(names[0])} is "
+            "used.",
             icon=":material/link_off:",
         )
         linked = names[0]

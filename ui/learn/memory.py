@@ -1,4 +1,7 @@
-"""What a browser remembers of lessons and tours. It stays in that browser (localStorage); the server keeps nothing."""
+"""What a browser remembers of lessons and tours.
+
+It stays in that browser (localStorage); the server keeps nothing.
+"""
 
 from __future__ import annotations
 

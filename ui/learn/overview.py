@@ -16,7 +16,8 @@ def show(board: Board | None, kept: dict[str, str]) -> None:
     done = {word.removeprefix("done ") for word in memory.remembered() if word.startswith("done ")}
     count = sum(lesson.id in done for lesson in LESSONS)
     st.markdown(
-        "Each lesson takes a few minutes: read three sentences, commit a prediction, try it with the network, and see "
+        "Each lesson takes a few minutes: read three sentences, commit a prediction, try it with the "
+        "network, and see "
         "how near you were. Answers are measured with the network that is loaded, not looked up."
     )
     if count:

@@ -42,7 +42,8 @@ def explored(lesson: Lesson, model: str, settings: Mapping[str, Setting]) -> Fin
 
 
 def prepare(lesson: Lesson, model: str) -> None:
-    """Start measuring in the background while the learner reads, so that the answer is there when asked for."""
+    """Start measuring in the background while the learner reads, so that the answer is there when asked
+    for."""
     at = bench(model)
 
     def work() -> None:

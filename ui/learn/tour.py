@@ -18,7 +18,10 @@ def tour(lab: str) -> None:
 
 @st.fragment
 def _steps(lab: str) -> None:
-    """One step, with buttons to move on and to dismiss the tour. Reruns alone, so that the lab keeps still."""
+    """One step, with buttons to move on and to dismiss the tour.
+
+    Reruns alone, so that the lab keeps still.
+    """
     memory.synchronise()
     if f"no tour {lab.lower()}" in memory.remembered():
         return

@@ -1,4 +1,5 @@
-"""The grammar of a filter: comparisons of columns with values, joined by AND, OR and NOT, in the notation of SQL's WHERE clause.
+"""The grammar of a filter: comparisons of columns with values, joined by AND, OR and NOT, in the notation of
+SQL's WHERE clause.
 
     condition  = and-term { OR and-term }
     and-term   = not-term { AND not-term }
@@ -8,8 +9,9 @@
     primary    = number | 'text' | TRUE | FALSE | column | summary | ( condition )
     summary    = ( SELECT name ( column [, number] ) FROM places )
 
-There are no functions, statements, casts or other subqueries. The parser is a single recursive descent without backtracking, so its time is
-proportional to the length of the text; length, depth and the number of terms are bounded.
+There are no functions, statements, casts or other subqueries. The parser is a single recursive descent
+without backtracking, so its time is proportional to the length of the text; length, depth and the number of
+terms are bounded.
 """
 
 from __future__ import annotations
@@ -78,7 +80,10 @@ class _Token:
 
 
 def parse(text: str) -> Node:
-    """Parse a filter into a tree. Raises FilterError, with a sentence, for anything that the grammar does not allow."""
+    """Parse a filter into a tree.
+
+    Raises FilterError, with a sentence, for anything that the grammar does not allow.
+    """
     if not text.strip():
         raise FilterError("The filter is empty: write a condition such as gsd_m < 1, or leave it out.")
     if len(text) > MAX_CHARS:
@@ -183,7 +188,8 @@ class _Parser:
             pattern = self._literal().value
             if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN_CHARS:
                 raise FilterError(
-                    f"LIKE needs a pattern in single quotes of at most {MAX_PATTERN_CHARS} characters, for example source LIKE 'Sentinel%'."
+                    f"LIKE needs a pattern in single quotes of at most {MAX_PATTERN_CHARS} characters, for "
+                    "example source LIKE 'Sentinel%'."
                 )
             return Like(left, pattern, ignore_case)
         return None
@@ -236,7 +242,8 @@ class _Parser:
         token = self._token()
         if token is None or token.folded not in SUMMARIES:
             raise FilterError(
-                f"A filter's subquery can only sum up one column, as in (SELECT max(gsd_m) FROM {RELATION}): use one of {', '.join(SUMMARIES)}."
+                f"A filter's subquery can only sum up one column, as in (SELECT max(gsd_m) FROM {RELATION}): "
+                f"use one of {', '.join(SUMMARIES)}."
             )
         self._at += 1
         self._require("(")
@@ -247,7 +254,8 @@ class _Parser:
             share = self._literal().value
             if isinstance(share, str) or not 0 <= share <= 1:
                 raise FilterError(
-                    "quantile_cont needs a share from 0 to 1, for example quantile_cont(recon_loss_high, 0.99)."
+                    "quantile_cont needs a share from 0 to 1, for example quantile_cont(recon_loss_high, "
+                    "0.99)."
                 )
         self._require(")")
         self._require("from")

@@ -1,8 +1,9 @@
 """Filters on a table: a condition in the notation of SQL's WHERE clause, evaluated column by column.
 
-`core.atlas.store.condition_syntax` parses the text into a tree of a few kinds of nodes. Each node is one pass over the rows, with a result of at most
-8 bytes a row, and no node runs text from the filter as a program, so time and memory are bounded by the length of the filter times that of the
-table. A deadline between passes bounds the whole. What a row lacks (NULL) follows SQL: a comparison with it is neither true nor false.
+`core.atlas.store.condition_syntax` parses the text into a tree of a few kinds of nodes. Each node is one pass
+over the rows, with a result of at most 8 bytes a row, and no node runs text from the filter as a program, so
+time and memory are bounded by the length of the filter times that of the table. A deadline between passes
+bounds the whole. What a row lacks (NULL) follows SQL: a comparison with it is neither true nor false.
 """
 
 from __future__ import annotations
@@ -35,9 +36,13 @@ pc: Any = pyarrow.compute
 
 LIMIT_S = 5.0
 PATTERN_ROWS = 4096
-"""Rows that are matched with a pattern between two looks at the deadline: matching takes time in proportion to text times pattern."""
+"""Rows that are matched with a pattern between two looks at the deadline: matching takes time in proportion
+to text times pattern."""
 
-NOT_ALIKE = "The filter compares values of types that cannot be compared: compare numbers with numbers and text with text."
+NOT_ALIKE = (
+    "The filter compares values of types that cannot be compared: "
+    "compare numbers with numbers and text with text."
+)
 
 _COMPARE = {
     "=": pc.equal,
@@ -55,8 +60,9 @@ def matching_rows(columns: pa.Table, condition: str) -> NDArray[np.int64]:
     """Give the row numbers, ascending, for which a condition holds.
 
     The condition compares the table's columns with values and with summaries of a column, for example
-    `recon_loss_high > (SELECT quantile_cont(recon_loss_high, 0.99) FROM places) AND centre_lat BETWEEN -23 AND 23`. Raises FilterError for
-    anything that is not in the grammar of `core.atlas.store.condition_syntax`, for unknown columns, for types that cannot be compared, and for a
+    `recon_loss_high > (SELECT quantile_cont(recon_loss_high, 0.99) FROM places) AND centre_lat BETWEEN -23
+    AND 23`. Raises FilterError for anything that is not in the grammar of
+    `core.atlas.store.condition_syntax`, for unknown columns, for types that cannot be compared, and for a
     condition that takes more than LIMIT_S seconds.
     """
     evaluation = _Evaluation(columns)
@@ -117,7 +123,8 @@ class _Evaluation:
         name = _same_word(column.name, names)
         if name is None:
             raise FilterError(
-                f"The filter names a column that the table does not have ({column.name[:60]}). Columns are {', '.join(names)}."
+                f"The filter names a column that the table does not have ({column.name[:60]}). Columns are "
+                f"{', '.join(names)}."
             )
         values = self._columns[name]
         if column.field is None:
@@ -192,7 +199,8 @@ def _compare(sign: str, left: Any, right: Any) -> Any:
 
 
 def _alike(value: Any, kind: pa.DataType) -> Any:
-    """Bring a literal to the type of the column it is compared with: a decimal fraction to its precision, text to a point in time."""
+    """Bring a literal to the type of the column it is compared with: a decimal fraction to its precision,
+    text to a point in time."""
     if pa.types.is_float32(kind) and _is_number(value.type):
         return pc.cast(value, kind, safe=False)
     if pa.types.is_timestamp(kind) and pa.types.is_string(value.type):

@@ -110,8 +110,9 @@ class EmbeddingTable:
         return self.stored.values[at].astype(np.float32) * self.stored.inverse_norm[at, None]
 
     def to_torch(self) -> dict[str, Any]:
-        """The rows as a batch of torchgeo's embedding data sets: tensors `embedding` (n, d) float32, and `x` and
-        `y` (n,) float64, longitude and latitude in degrees, NaN where the place is unknown."""
+        """The rows as a batch of torchgeo's embedding data sets: tensors `embedding` (n, d) float32, and `x`
+        and `y` (n,) float64, longitude and latitude in degrees, NaN where the place is unknown.
+        """
         torch = importlib.import_module(
             "torch"
         )  # on request only: tables are read and searched without torch

@@ -14,7 +14,7 @@ SAY_SECONDS = 5.0
 _EPILOG = """examples:
   python -m core finetune eurosat --model mae_tiny --steps 500
   python -m core finetune eurosat --model tinymim_tiny --recipe tinymim --steps 2000
-  python -m core finetune ucmerced --model runs/papers/sdmae/sdmae_tiny-0/weights/sdmae_tiny.safetensors --limit 45
+  python -m core finetune ucmerced --model runs/my_run/weights/sdmae_tiny.safetensors --limit 45
 
 Distillation leaves the last layers of a TinyMIM student untrained; fine-tuning trains them with the rest."""
 
@@ -148,7 +148,8 @@ def run(args: argparse.Namespace) -> int:
     for each in skipped:
         print(f"skipped {each.file}: {each.reason}", file=sys.stderr)
     told = {
-        "data": data.name, "data_hash": data.fingerprint, "model": subject.name, "weights": subject.weights, "protocol": "finetune",
+        "data": data.name, "data_hash": data.fingerprint, "model": subject.name, "weights": subject.weights,
+        "protocol": "finetune",
         "accuracy": found.mean, "low": found.low, "high": found.high, "count": len(right),
         "gallery": len(train), "skipped": [each.file for each in skipped], "size_px": size, "res": res,
         "recipe": args.recipe, **asdict(spec), "limit": args.limit, "loss": step.loss,

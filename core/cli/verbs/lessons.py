@@ -15,7 +15,8 @@ _EPILOG = """examples:
   python -m core lessons --worksheets sheets/ --only patches shares --model mae_tiny
   python -m core lessons --notebooks notebooks/lessons
 
---worksheets writes two PDFs for each lesson: the sheet for pupils, and the answers, measured with the network."""
+--worksheets writes two PDFs for each lesson: the sheet for pupils, and the answers, measured with the
+network."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

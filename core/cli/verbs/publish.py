@@ -16,8 +16,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "publish",
         help="publish a model on the Hugging Face hub, or write its page into a folder",
-        description="Write a model's page: safetensors, config.json, a model card and a STAC item of the Machine "
-        "Learning Model extension. With --online it is uploaded to the Hugging Face hub, where `hf auth login` "
+        description="Write a model's page: safetensors, config.json, a model card and a STAC item of the "
+        "Machine "
+        "Learning Model extension. With --online it is uploaded to the Hugging Face hub, where `hf auth "
+        "login` "
         "says who you are. --model hf:OWNER/NAME then opens it everywhere.",
     )
     parser.add_argument(
@@ -44,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     connected = online.is_on(args.online)
     if not connected and args.to is None:
         raise UsageError(
-            "The hub is on the internet and online access is off: add --online to upload the page, or --to DIR "
+            "The hub is on the internet and online access is off: add --online to upload the page, or --to "
+            "DIR "
             "to write it into a folder."
         )
     hub = Hub(args.online) if connected else None

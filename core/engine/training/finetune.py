@@ -126,7 +126,8 @@ def finetune(
     res: NDArray[np.float32],
     spec: FineTune = FineTune(),
 ) -> Iterator[FineTuneStep]:
-    """Train a copy of `model` and a fresh head on images, classes (n,) from 0 and res (n,); yields every step.
+    """Train a copy of `model` and a fresh head on images, classes (n,) from 0 and res (n,); yields every
+    step.
 
     Images are read in batches while the network computes; unreadable ones are left out of their batch. The
     same seed gives the same steps. The model itself is not changed. Raises InputError for fewer than two

@@ -64,7 +64,8 @@ def _paths_outside(spec: TrainSpec, runs: Path) -> Iterator[str]:
                 / "weights"
                 / "NAME.safetensors"
             )
-            yield f"{key} must be {'' if key == 'start_from' else 'a plain word or '}a file of one of the runs here, such as {example}"
+            kinds = "" if key == "start_from" else "a plain word or "
+            yield f"{key} must be {kinds}a file of one of the runs here, such as {example}"
 
 
 def _is_plain_word(text: str) -> bool:

@@ -88,7 +88,8 @@ def _card(spec: TrainSpec, card: ModelCard, progress: TrainingProgress) -> Model
         hours=round(progress.hours, 3),
         restarts=progress.restarts,
         command=_command(spec.name),
-        notes=f"Input sides {spec.sides_px} px, hidden shares {spec.ratios}, start {spec.start_from or 'from scratch'}.{_options(spec)}",
+        notes=f"Input sides {spec.sides_px} px, hidden shares {spec.ratios}, start "
+        f"{spec.start_from or 'from scratch'}.{_options(spec)}",
     )
     sizes = {**card.sizes, **dict(spec.sizes)}
     return replace(

@@ -48,10 +48,11 @@ def try_to_save(save: Callable[[], object], run: TrainingRun, *, last: bool) -> 
         save()
     except OSError as problem:
         if last:
+            then = "resumes from its last checkpoint" if run.state_file.is_file() else "starts again"
             raise RunError(
                 f"The last steps could not be saved in {run.folder} ({problem.strerror or problem}): "
                 "free some space, then run the same command again; "
-                f"{'the run resumes from its last checkpoint' if run.state_file.is_file() else 'the run starts again'}."
+                f"the run {then}."
             ) from problem
         return problem.strerror or str(problem)
     return ""

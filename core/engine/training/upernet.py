@@ -1,4 +1,5 @@
-"""Train a UperNet head on an encoder, frozen or fine-tuned with it, from tiles that are read batch by batch."""
+"""Train a UperNet head on an encoder, frozen or fine-tuned with it, from tiles that are read batch by
+batch."""
 
 from __future__ import annotations
 
@@ -38,13 +39,14 @@ def train_upernet(
     steps: int,
     seed: int,
 ) -> Generator[int, None, Callable[[Pictures, float, int], Classes]]:
-    """Train on `tiles` tiles; return what turns images (n, 3, s, s), a res and a side t into classes (n, t, t).
+    """Train on `tiles` tiles; return what turns images (n, 3, s, s), a res and a side t into classes (n, t,
+    t).
 
     Cross-entropy over labelled pixels, AdamW at LR with a warm-up and a cosine; the encoder's layers learn at
     LAYER_DECAY times the rate of the layer above. Tiles are flipped and turned at random, the same way as
-    their masks. Yields the steps done. The network of `subject`, a Candidate, is not changed. Raises InputError
-    for fewer than two tiles and for a subject without a network, and ModelInputError for an encoder without
-    transformer blocks.
+    their masks. Yields the steps done. The network of `subject`, a Candidate, is not changed. Raises
+    InputError for fewer than two tiles and for a subject without a network, and ModelInputError for an
+    encoder without transformer blocks.
     """
     if not isinstance(subject, Candidate):
         raise InputError("UperNet stands on a network's blocks: choose a network rather than a baseline.")

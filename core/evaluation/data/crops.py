@@ -37,7 +37,8 @@ MIN_VALID = 0.999
 class ImageCrops:
     """Crops (n, 3, s, s) in 0..1 of one test image, with the GSD as fed and the native GSD in metres.
 
-    `ratio` is the one over the other, known even where neither GSD is (then NaN). `valid` (s, s) is False where the source has no data; None if it has data everywhere.
+    `ratio` is the one over the other, known even where neither GSD is (then NaN). `valid` (s, s) is False
+    where the source has no data; None if it has data everywhere.
     """
 
     name: str

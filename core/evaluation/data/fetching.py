@@ -15,7 +15,7 @@ from ...files import file_sha256, write_atomic
 from ...net.client import RequestLimits, Web
 from ...net.download import DownloadError, DownloadProgress, download
 from .published import PUBLISHED
-from .releases import FETCHED_FOLDER, Archive, DatasetRelease
+from .releases import FETCHED_FOLDER, DatasetRelease, SetArchive
 
 TIMEOUT_S = 30.0
 MAX_MEMBERS, MAX_UNPACKED_BYTES = 200_000, 40 * 10**9
@@ -52,7 +52,7 @@ def fetch_set(
 
 def _archive(
     release: DatasetRelease,
-    archive: Archive,
+    archive: SetArchive,
     folder: Path,
     progress: Callable[[DownloadProgress], None] | None,
 ) -> Path:
@@ -79,7 +79,7 @@ def _archive(
     return target
 
 
-def _wrong(archive: Archive, path: Path) -> str:
+def _wrong(archive: SetArchive, path: Path) -> str:
     """Return what is wrong with a downloaded archive, "" if nothing."""
     kind, _, expected = archive.digest.partition(":")
     if expected:

@@ -1,8 +1,8 @@
 """Where published data sets are downloaded from: addresses, sizes, hashes and licences.
 
 Addresses and hashes are those that torchgeo, torchvision or the publishers state. None of them was tried when
-this table was written, which pages and the command say. A set without an archive at a stable address has only its publisher's
-page, and `core fetch` says what to do by hand.
+this table was written, which pages and the command say. A set without an archive at a stable address has only
+its publisher's page, and `core fetch` says what to do by hand.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RIO = (
 
 
 @dataclass(frozen=True)
-class Archive:
+class SetArchive:
     """A file to download: `digest` is "md5:..." or "sha256:...", "" if its publisher states none.
 
     `about_bytes` is its size where known, rounded up; `max_bytes` the most that is accepted.
@@ -44,7 +44,7 @@ class DatasetRelease:
 
     name: str
     title: str
-    archives: tuple[Archive, ...]
+    archives: tuple[SetArchive, ...]
     licence: str
     page: str
     unpack_to: str = ""
@@ -69,7 +69,7 @@ DATASET_RELEASES: dict[str, DatasetRelease] = {
             "eurosat",
             "EuroSAT RGB",
             (
-                Archive(
+                SetArchive(
                     "EuroSAT_RGB.zip",
                     "https://zenodo.org/records/7711810/files/EuroSAT_RGB.zip",
                     "sha256:b4f5b234ecb7d7ff9c6cddb046543b4717c53fd6e9815be6c0e80cc614f51b90",
@@ -83,7 +83,7 @@ DATASET_RELEASES: dict[str, DatasetRelease] = {
             "ucmerced",
             "UC Merced Land Use",
             (
-                Archive(
+                SetArchive(
                     "UCMerced_LandUse.zip",
                     "https://huggingface.co/datasets/torchgeo/ucmerced/resolve/main/UCMerced_LandUse.zip",
                     "md5:5b7ec56793786b6dc8a908e8854ac0e4",
@@ -97,7 +97,7 @@ DATASET_RELEASES: dict[str, DatasetRelease] = {
             "resisc45",
             "NWPU-RESISC45",
             (
-                Archive(
+                SetArchive(
                     "NWPU-RESISC45.zip",
                     "https://hf.co/datasets/isaaccorley/resisc45/resolve/"
                     "883edc0eee77b2c84225472f10f126e3ed83fa6e/NWPU-RESISC45.zip",
@@ -111,7 +111,7 @@ DATASET_RELEASES: dict[str, DatasetRelease] = {
             "whu_rs19",
             "WHU-RS19",
             (
-                Archive(
+                SetArchive(
                     "WHU-RS19.zip",
                     "https://github.com/CAPTAIN-WHU/BED4RS/raw/main/datasets/WHU-RS19.zip",
                 ),
@@ -123,13 +123,13 @@ DATASET_RELEASES: dict[str, DatasetRelease] = {
             SPACENET,
             "SpaceNet 1, Rio de Janeiro",
             (
-                Archive(
+                SetArchive(
                     "SN1_buildings_train_AOI_1_Rio_3band.tar.gz",
                     f"{_RIO}3band.tar.gz",
                     "md5:279e334a2120ecac70439ea246174516",
                     max_bytes=10**10,
                 ),
-                Archive(
+                SetArchive(
                     "SN1_buildings_train_AOI_1_Rio_geojson_buildings.tar.gz",
                     f"{_RIO}geojson_buildings.tar.gz",
                     "md5:b6e02fbd727f252ea038abe4f77a77b3",
@@ -143,7 +143,7 @@ DATASET_RELEASES: dict[str, DatasetRelease] = {
             "cifar10",
             "CIFAR-10",
             (
-                Archive(
+                SetArchive(
                     "cifar-10-binary.tar.gz",
                     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
                     "md5:c32a1d4ab5d03f1284b67883e8d87530",
@@ -157,7 +157,7 @@ DATASET_RELEASES: dict[str, DatasetRelease] = {
             "cifar100",
             "CIFAR-100",
             (
-                Archive(
+                SetArchive(
                     "cifar-100-binary.tar.gz",
                     "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
                     "md5:03b5dce01913d631647c71ecec9e9cb8",

@@ -22,18 +22,21 @@ PATCHES = Lesson(
     "largest error.",
     question=Patches(1, 1),
     setup=masking.show_mask,
-    try_this="Paint a mask of your own. Hide a few patches on the edge of a pond, then as many on flat water, and "
+    try_this="Paint a mask of your own. Hide a few patches on the edge of a pond, then as many on flat "
+    "water, and "
     "compare the errors.",
     controls=(Paint("mask", "Patches to hide", "random-75-s0"),),
     explore=masking.try_patches,
     measure=masking.measure_patches,
     conclude=masking.conclude_patches,
     claim="The patches with the largest errors are those with much contrast inside them, such as edges.",
-    debrief="The network continues what it sees. Flat water beside flat water is easy. An edge that lies inside a "
+    debrief="The network continues what it sees. Flat water beside flat water is easy. An edge that lies "
+    "inside a "
     "hidden patch cannot be inferred from outside, so its error is large. That is why error maps of masked "
     "autoencoders trace the edges of a scene.",
     deeper=Deeper(
-        "The training loss is the mean squared error over the set $H$ of hidden patches only. Because it averages "
+        "The training loss is the mean squared error over the set $H$ of hidden patches only. Because it "
+        "averages "
         "squares, a few patches with high contrast dominate it. He et al. therefore also train on patches "
         "normalised by their own mean and standard deviation.",
         r"L = \frac{1}{|H|} \sum_{p \in H} \lVert \hat{x}_p - x_p \rVert^2",
@@ -51,7 +54,8 @@ SHARES = Lesson(
         "A network is worth its training only where it does better than that.",
     ),
     terms=("hidden share", "classical fill", "PSNR", "decibel"),
-    ask="More and more is hidden. From which hidden share on is the network no better than the best classical fill? "
+    ask="More and more is hidden. From which hidden share on is the network no better than the best "
+    "classical fill? "
     "Enter 100 if you expect that it is always better.",
     question=Number("%", 1, 100, 8),
     setup=masking.show_half,
@@ -61,12 +65,16 @@ SHARES = Lesson(
     measure=masking.measure_shares,
     conclude=masking.conclude_shares,
     claim="The network beats the best classical fill, but its lead is gone when almost everything is hidden.",
-    debrief="With little hidden, the gaps are narrow, and a smooth surface fills them well. With almost everything "
-    "hidden, the visible patches no longer say what lies between them, and the best guess is a smooth surface again. "
+    debrief="With little hidden, the gaps are narrow, and a smooth surface fills them well. With almost "
+    "everything "
+    "hidden, the visible patches no longer say what lies between them, and the best guess is a smooth "
+    "surface again. "
     "What the network has learned about scenes helps most in between.",
     deeper=Deeper(
-        "The strongest fill here is usually the harmonic one: it solves Laplace's equation in the hidden region with "
-        "the visible pixels as boundary values, which minimises the squared gradient. Shipped Scale-MAE and MAE "
+        "The strongest fill here is usually the harmonic one: it solves Laplace's equation in the hidden "
+        "region with "
+        "the visible pixels as boundary values, which minimises the squared gradient. Shipped Scale-MAE and "
+        "MAE "
         "weights predict a correction to that fill, so that they never start from less than it.",
         r"\nabla^2 u = 0 \text{ in } H, \qquad u = x \text{ on the visible pixels}",
         MAE_PAPER,
@@ -93,12 +101,16 @@ SHAPES = Lesson(
     measure=masking.measure_shapes,
     conclude=masking.conclude_shapes,
     claim="At the same hidden share, one block is harder to fill than scattered patches.",
-    debrief="Every scattered patch has visible neighbours. In the middle of a block, the nearest visible pixel is "
-    "many patches away, and nearby pixels are what predicts a pixel best. Clouds are blocks: a network trained on "
+    debrief="Every scattered patch has visible neighbours. In the middle of a block, the nearest visible "
+    "pixel is "
+    "many patches away, and nearby pixels are what predicts a pixel best. Clouds are blocks: a network "
+    "trained on "
     "scattered masks is tested harder by a real cloud than by its own training task.",
     deeper=Deeper(
-        "The correlation between two pixels of natural images falls with their distance $d$; a common model is "
-        "exponential. The expected squared error of the best linear prediction grows with the distance to the "
+        "The correlation between two pixels of natural images falls with their distance $d$; a common model "
+        "is "
+        "exponential. The expected squared error of the best linear prediction grows with the distance to "
+        "the "
         "nearest visible pixel. MAE reports that block masks of 75 % train worse features than random ones.",
         r"\rho(d) = e^{-d / \lambda}",
         MAE_PAPER,
@@ -124,9 +136,12 @@ SPREAD = Lesson(
     measure=masking.measure_spread,
     conclude=masking.conclude_spread,
     claim="Where the predictions differ between masks, the network is also more often wrong.",
-    debrief="On flat ground every mask leads to the same prediction. At edges the prediction depends on which "
-    "neighbours are visible. The spread costs no extra training, and it points to where errors are likely. It is "
-    "not the whole error, though: where the network is wrong in the same way under every mask, the spread is small.",
+    debrief="On flat ground every mask leads to the same prediction. At edges the prediction depends on "
+    "which "
+    "neighbours are visible. The spread costs no extra training, and it points to where errors are likely. "
+    "It is "
+    "not the whole error, though: where the network is wrong in the same way under every mask, the spread is "
+    "small.",
     deeper=Deeper(
         "The expected squared error splits into the variance over masks $m$ and the squared bias. The spread "
         "shows the first part only.",

@@ -16,27 +16,36 @@ RELATIONS = Lesson(
         "TinyMIM lets it copy something else: which patches belong together, their relations.",
     ),
     terms=("distillation", "relation", "patch", "kNN"),
-    ask="tinymim_tiny has 4 blocks and learned only its teacher's relations. mae_tiny has 8 blocks and learned to "
+    ask="tinymim_tiny has 4 blocks and learned only its teacher's relations. mae_tiny has 8 blocks and "
+    "learned to "
     "reconstruct pixels. Which one has the higher kNN accuracy on images of ten regions of the Earth?",
     question=Choice((papers.STUDENT, papers.PLAIN)),
     setup=papers.show_images,
-    try_this="Take the 10 % of all pairs of patches that the Scale-MAE finds most alike. How many of them are among "
+    try_this="Take the 10 % of all pairs of patches that the Scale-MAE finds most alike. How many of them "
+    "are among "
     "the closest 10 % of the other two networks? Chance gives 10 %.",
     controls=(Options("tile", "Image", tuple(papers.TILES)),),
     explore=papers.try_relations,
     measure=papers.measure_relations,
     conclude=papers.conclude_relations,
-    claim="A student that learned nothing but relations describes images better than a deeper network that learned "
+    claim="A student that learned nothing but relations describes images better than a deeper network that "
+    "learned "
     "pixels.",
-    debrief="Relations are a table of patches by patches, so their size depends on the image and not on the width of "
-    "the network. Any student can match them. They carry what the teacher knows about the scene and leave out how it "
+    debrief="Relations are a table of patches by patches, so their size depends on the image and not on the "
+    "width of "
+    "the network. Any student can match them. They carry what the teacher knows about the scene and leave "
+    "out how it "
     "writes that down. TinyMIM found that they transfer better than features.",
     deeper=Deeper(
         "The student's last block matches the teacher's query-key and value-value relations head by head, by "
-        "Kullback-Leibler divergence; of a deep teacher, a middle block is the best source. The student here was "
-        "trained with an earlier Scale-MAE than the one that is shipped now, so it need not share its closest pairs.",
-        r"R = \mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d}}\right), \qquad L = \mathrm{KL}(R_T \,\|\, R_S)",
-        "Ren et al., TinyMIM: An Empirical Study of Distilling MIM Pre-trained Models, CVPR 2023, arXiv 2301.01296",
+        "Kullback-Leibler divergence; of a deep teacher, a middle block is the best source. The student here "
+        "was "
+        "trained with an earlier Scale-MAE than the one that is shipped now, so it need not share its "
+        "closest pairs.",
+        r"R = \mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d}}\right), \qquad L = \mathrm{KL}(R_T \,\|\, "
+        r"R_S)",
+        "Ren et al., TinyMIM: An Empirical Study of Distilling MIM Pre-trained Models, CVPR 2023, arXiv "
+        "2301.01296",
     ),
     place="Evaluate",
 )
@@ -47,7 +56,8 @@ SMALL_DATA = Lesson(
     minutes=6,
     prose=(
         "Masked autoencoders are usually trained on very many images; SDMAE was made for a few thousand.",
-        "It learns two more tasks beside filling gaps: to say where a patch lies, and to recognise a picture in "
+        "It learns two more tasks beside filling gaps: to say where a patch lies, and to recognise a picture "
+        "in "
         "another view of it.",
         "Here sdmae_tiny, trained on 2,000 pictures, meets mae_tiny, trained on many more.",
     ),
@@ -60,9 +70,12 @@ SMALL_DATA = Lesson(
     explore=papers.try_small,
     measure=papers.measure_small,
     conclude=papers.conclude_small,
-    claim="With the contrastive task, a network trained on 2,000 pictures recognises places better than a plain MAE.",
-    debrief="With few pictures, a network can memorise what fills the gaps. The location task forces it to keep the "
-    "layout of a scene, and the contrastive task forces it to describe a whole picture in one vector that survives "
+    claim="With the contrastive task, a network trained on 2,000 pictures recognises places better than a "
+    "plain MAE.",
+    debrief="With few pictures, a network can memorise what fills the gaps. The location task forces it to "
+    "keep the "
+    "layout of a scene, and the contrastive task forces it to describe a whole picture in one vector that "
+    "survives "
     "cropping and turning. Filling gaps alone asks for neither.",
     deeper=Deeper(
         "The loss adds three parts: reconstruction of hidden patches, the position of visible patches, and a "

@@ -28,12 +28,15 @@ BANDS = Lesson(
     measure=scale.measure_bands,
     conclude=scale.conclude_bands,
     claim="Edges lie in the high band, and the high band holds finer waves than the low band.",
-    debrief="A sharp step needs fine waves: the smooth band can only show it as a slow slope. When more is hidden, "
-    "the low band keeps its shape, because coarse structure can be inferred from far away. The high band fades "
+    debrief="A sharp step needs fine waves: the smooth band can only show it as a slow slope. When more is "
+    "hidden, "
+    "the low band keeps its shape, because coarse structure can be inferred from far away. The high band "
+    "fades "
     "first, because fine detail cannot.",
     deeper=Deeper(
         "Scale-MAE's decoder has one head for a low-resolution image $\\hat{I}_l$ and one for a residual "
-        "$\\hat{I}_h$. The low target is the image averaged to a coarse grid, the high target is the image minus its "
+        "$\\hat{I}_h$. The low target is the image averaged to a coarse grid, the high target is the image "
+        "minus its "
         "own low-pass. Both are supervised separately.",
         r"\hat{I} = \mathrm{up}(\hat{I}_l) + \hat{I}_h",
         SCALE_MAE,
@@ -61,12 +64,16 @@ GSD = Lesson(
     measure=scale.measure_gsd,
     conclude=scale.conclude_gsd,
     claim="The embedding of the same pixels changes with the stated GSD.",
-    debrief="The GSD enters through the positional encoding: it stretches the distances between patches before they "
-    "are turned into waves. A network that ignores the GSD, such as a plain MAE with static positions, gives the "
+    debrief="The GSD enters through the positional encoding: it stretches the distances between patches "
+    "before they "
+    "are turned into waves. A network that ignores the GSD, such as a plain MAE with static positions, gives "
+    "the "
     "same vector at every step.",
     deeper=Deeper(
-        "The encoding of position $pos$ in dimension $i$ of $D$ uses the ratio of the GSD $g$ to a reference of $G$ "
-        "= 1 m. The shipped networks use the policy log_gsd, in which the factor grows with the logarithm of the GSD.",
+        "The encoding of position $pos$ in dimension $i$ of $D$ uses the ratio of the GSD $g$ to a reference "
+        "of $G$ "
+        "= 1 m. The shipped networks use the policy log_gsd, in which the factor grows with the logarithm of "
+        "the GSD.",
         r"v_{g}(pos, 2i) = \sin\!\left(\frac{g}{G}\,\frac{pos}{10000^{2i/D}}\right)",
         SCALE_MAE,
     ),
@@ -80,10 +87,12 @@ WRONG_SCALE = Lesson(
     prose=(
         "Metadata are often wrong: a 30 m image may arrive labelled as 3 m.",
         "Here 80 places are described with their true GSD.",
-        "Then each is searched by a second view of it, moved and turned, whose GSD is stated ten times too fine.",
+        "Then each is searched by a second view of it, moved and turned, whose GSD is stated ten times too "
+        "fine.",
     ),
     terms=("GSD", "embedding", "nearest neighbours"),
-    ask="Compared with the true GSD: will the nearest neighbour be the same place more often, less often, or about "
+    ask="Compared with the true GSD: will the nearest neighbour be the same place more often, less often, or "
+    "about "
     "as often (within 2 percentage points)?",
     question=Choice(("better", "worse", "about the same")),
     setup=scale.show_views,
@@ -93,11 +102,14 @@ WRONG_SCALE = Lesson(
     measure=scale.measure_wrong_scale,
     conclude=scale.conclude_wrong_scale,
     claim="A wrong GSD makes nearest neighbours worse.",
-    debrief="Vectors made with different GSDs lie in different places, even for the same pixels. A search mixes both "
-    "differences: what is shown, and what was stated. Tables of embeddings therefore store the GSD of every row, "
+    debrief="Vectors made with different GSDs lie in different places, even for the same pixels. A search "
+    "mixes both "
+    "differences: what is shown, and what was stated. Tables of embeddings therefore store the GSD of every "
+    "row, "
     "and a search should compare rows that were fed the same way.",
     deeper=Deeper(
-        "Public results differ by many points with nothing but the GSD, the resizing and the pooling changed. State "
+        "Public results differ by many points with nothing but the GSD, the resizing and the pooling "
+        "changed. State "
         "all three with every number.",
         r"\mathrm{cos}(f(x, g), f(x', g')) \neq \mathrm{cos}(f(x, g), f(x', g))",
         SCALE_MAE,
@@ -124,11 +136,14 @@ BAND_PASS = Lesson(
     measure=scale.measure_band_share,
     conclude=scale.conclude_band_share,
     claim="The high band holds nearly all edges, but a much smaller part of the variance.",
-    debrief="A squared error counts variance, not edges. A network could leave out fine detail, lose little, and draw "
-    "a blurred image. With a target of its own, detail counts as much as the smooth part, and the encoder has to keep "
+    debrief="A squared error counts variance, not edges. A network could leave out fine detail, lose little, "
+    "and draw "
+    "a blurred image. With a target of its own, detail counts as much as the smooth part, and the encoder "
+    "has to keep "
     "what it takes to place edges.",
     deeper=Deeper(
-        "By Parseval's theorem the squared error is a sum over frequencies, and natural images have power that falls "
+        "By Parseval's theorem the squared error is a sum over frequencies, and natural images have power "
+        "that falls "
         "about with the square of the frequency $f$. Scale-MAE takes a squared error for the low band and an "
         "absolute error for the high band.",
         r"\lVert \hat{I} - I \rVert^2 = \sum_f |\hat{F}(f) - F(f)|^2, \qquad |F(f)|^2 \propto f^{-2}",

@@ -149,7 +149,8 @@ def conclude_shares(found: Finding) -> Answer:
             break
     where = "at no share up to 95 %" if value == 100 else f"from about {value:.0f} % on"
     says = (
-        f"The network leads the best classical fill most at {SHARES[best]:.0%} hidden, by {lead[best]:.2f} dB. "
+        f"The network leads the best classical fill most at {SHARES[best]:.0%} hidden, by {lead[best]:.2f} "
+        "dB. "
         f"At 5 % its lead is {lead[0]:+.2f} dB, at 75 % {lead[7]:+.2f} dB, and at 95 % {lead[-1]:+.2f} dB. "
         f"It is no better than the fill {where}."
     )

@@ -53,7 +53,8 @@ def shared_pairs(a: NDArray[np.float64], b: NDArray[np.float64], top: float = TO
 
 
 def try_relations(bench: Bench, tile: str = "Salt ponds, Utah") -> Finding:
-    """Which share of the teacher's closest pairs of patches the student shares, and a plain MAE, on one image."""
+    """Which share of the teacher's closest pairs of patches the student shares, and a plain MAE, on one
+    image."""
     own = bench.other(TEACHER)
     image, gsd_m = own.fed(TILES[tile])[None], own.gsd_m(TILES[tile])
     found = {}
@@ -97,8 +98,10 @@ def conclude_relations(found: Finding) -> Answer:
     value = STUDENT if n[f"kNN {STUDENT}"] > n[f"kNN {PLAIN}"] else PLAIN
     says = (
         f"kNN accuracy: {STUDENT} {n[f'kNN {STUDENT}']:.0%} with {n[f'depth {STUDENT}']:.0f} blocks, "
-        f"{PLAIN} {n[f'kNN {PLAIN}']:.0%} with {n[f'depth {PLAIN}']:.0f}. {TEACHER}, a network like the student's "
-        f"teacher, reaches {n[f'kNN {TEACHER}']:.0%} with vectors of {n[f'width {TEACHER}']:.0f} numbers instead of "
+        f"{PLAIN} {n[f'kNN {PLAIN}']:.0%} with {n[f'depth {PLAIN}']:.0f}. {TEACHER}, a network like the "
+        "student's "
+        f"teacher, reaches {n[f'kNN {TEACHER}']:.0%} with vectors of {n[f'width {TEACHER}']:.0f} numbers "
+        "instead of "
         f"{n[f'width {STUDENT}']:.0f}."
     )
     return Answer(value, says, value == STUDENT)
@@ -176,8 +179,10 @@ def conclude_small(found: Finding) -> Answer:
     same = {name: n[f"same place {name}"] for name in (PLAIN, SMALL)}
     value = max(same, key=lambda name: same[name])
     says = (
-        f"The same place is found again for {same[PLAIN]:.0%} of the crops by {PLAIN} and {same[SMALL]:.0%} by "
-        f"{SMALL}, which saw 2,000 different pictures only. A linear map reads the position of a patch with R² "
+        f"The same place is found again for {same[PLAIN]:.0%} of the crops by {PLAIN} and {same[SMALL]:.0%} "
+        "by "
+        f"{SMALL}, which saw 2,000 different pictures only. A linear map reads the position of a patch with "
+        "R² "
         f"{n[f'position {PLAIN}']:.2f} from {PLAIN} and {n[f'position {SMALL}']:.2f} from {SMALL}."
     )
     return Answer(value, says, same[SMALL] > same[PLAIN])

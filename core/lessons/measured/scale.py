@@ -1,4 +1,5 @@
-"""Lessons about bands and scale: field edges, GSD as an input, a wrong GSD, what the band-pass decoder is for."""
+"""Lessons about bands and scale: field edges, GSD as an input, a wrong GSD, what the band-pass decoder is
+for."""
 
 from __future__ import annotations
 
@@ -80,8 +81,10 @@ def conclude_bands(found: Finding) -> Answer:
     n = found.numbers
     value = "the high band" if n["edges in the high band"] > 0.5 else "the low band"
     says = (
-        f"At the strongest {EDGE_SHARE:.0%} of edges, {n['edges in the high band']:.0%} of the predicted steps come "
-        f"from the high band. Half of the low band's contrast lies below {n['centre of the low band']:.0f} cycles per "
+        f"At the strongest {EDGE_SHARE:.0%} of edges, {n['edges in the high band']:.0%} of the predicted "
+        "steps come "
+        f"from the high band. Half of the low band's contrast lies below {n['centre of the low band']:.0f} "
+        "cycles per "
         f"image, half of the high band's above {n['centre of the high band']:.0f}."
     )
     holds = value == "the high band" and n["centre of the high band"] > n["centre of the low band"]
@@ -201,7 +204,8 @@ def conclude_wrong_scale(found: Finding) -> Answer:
     difference = n["wrong"] - n["true"]
     value = "better" if difference > 0.02 else "worse" if difference < -0.02 else "about the same"
     says = (
-        f"With the true GSD the nearest neighbour is the same place for {n['true']:.0%} of {n['places']:.0f} crops; "
+        f"With the true GSD the nearest neighbour is the same place for {n['true']:.0%} of {n['places']:.0f} "
+        "crops; "
         f"with a GSD wrong by a factor of {n['factor']:.0f} for {n['wrong']:.0%}."
     )
     return Answer(value, says, value == "worse")
@@ -211,7 +215,8 @@ def conclude_wrong_scale(found: Finding) -> Answer:
 
 
 def measure_band_share(bench: Bench) -> Finding:
-    """How much of a tile's variance and of its edges lies in the high band, and how well that is predicted."""
+    """How much of a tile's variance and of its edges lies in the high band, and how well that is
+    predicted."""
     made = bench.reconstruct("fields", HALF)
     whole, high = float(made.target.var(axis=(1, 2)).mean()), float(made.target_high.var(axis=(1, 2)).mean())
     hidden = made.hidden_high
@@ -228,7 +233,9 @@ def conclude_band_share(found: Finding) -> Answer:
     """The high band's share of the variance in percent."""
     n = found.numbers
     says = (
-        f"The high band holds {n['share']:.0%} of this image's variance, but {n['edges']:.0%} of its strongest edges. "
-        f"Over hidden pixels, the network's high band and the true one have a correlation of {n['correlation']:.2f}."
+        f"The high band holds {n['share']:.0%} of this image's variance, but {n['edges']:.0%} of its "
+        "strongest edges. "
+        "Over hidden pixels, the network's high band and the true one have a correlation of "
+        f"{n['correlation']:.2f}."
     )
     return Answer(100 * n["share"], says, n["edges"] > n["share"] + 0.2 and n["correlation"] > 0)

@@ -70,7 +70,8 @@ def conclude_context(found: Finding) -> Answer:
     """The mean cosine of the pasted patch."""
     n = found.numbers
     says = (
-        f"The pixels are the same, and the cosine with the vector at home is {n['pasted']:.2f} on average. What stood "
+        f"The pixels are the same, and the cosine with the vector at home is {n['pasted']:.2f} on average. "
+        "What stood "
         f"there before had {n['before']:.2f}."
     )
     return Answer(n["pasted"], says, n["before"] < n["pasted"] < 0.98)
@@ -251,7 +252,8 @@ def conclude_difference(found: Finding) -> Answer:
     says = (
         f"On {n['images']:.0f} images: {a} {n[a]:.0%}, {b} {n[b]:.0%}. The difference is "
         f"{100 * n['difference']:+.1f} points with a 95 % interval from {100 * n['low']:+.1f} to "
-        f"{100 * n['high']:+.1f}. Compared without pairing it would be ±{100 * n['unpaired half width']:.1f} points "
+        f"{100 * n['high']:+.1f}. Compared without pairing it would be ±{100 * n['unpaired half width']:.1f} "
+        "points "
         f"instead of ±{100 * width:.1f}."
     )
     return Answer(value, says, width < n["unpaired half width"])

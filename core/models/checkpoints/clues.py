@@ -28,8 +28,9 @@ BACKBONE = "backbone."
 """Prefix of the encoder in training checkpoints that also hold heads, losses or a second encoder."""
 
 NON_COMMERCIAL = "CC-BY-NC-4.0"
-SCALE_MAE_NOTICE = f"Weights published with Scale-MAE are {NON_COMMERCIAL}: non-commercial use only, with credit to their authors."
-META_NOTICE = f"Weights published with MAE and SatMAE are {NON_COMMERCIAL}: non-commercial use only, with credit to their authors."
+_TERMS = f"{NON_COMMERCIAL}: non-commercial use only, with credit to their authors."
+SCALE_MAE_NOTICE = f"Weights published with Scale-MAE are {_TERMS}"
+META_NOTICE = f"Weights published with MAE and SatMAE are {_TERMS}"
 UNSTATED_NOTICE = (
     "The authors state no licence for these weights: ask them before any use beyond your own study."
 )

@@ -1,8 +1,8 @@
 """Open and run programs of torch.export (.pt2). These functions run in a child process.
 
 torch finds the functions that such a file names anywhere in torch, evaluates its sizes with sympy, writes its
-names into Python code that it runs, and unpickles parts of some files. So a file is checked first: it may call
-tensor operators only, its texts are plain names, and nothing in it is pickled or compiled.
+names into Python code that it runs, and unpickles parts of some files. So a file is checked first: it may
+call tensor operators only, its texts are plain names, and nothing in it is pickled or compiled.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ PLAIN = re.compile(r"[\w.:/+ -]*", re.ASCII)
 JSON_INSIDE = ("in_spec", "out_spec", "context")
 """Keys whose text is JSON itself."""
 EXPRESSION = re.compile(
-    r"(?:Symbol\('[su]\d+'(?:, (?:positive|nonnegative|integer)=True)*\)|Integer|Add|Mul|Max|Min|Mod|PythonMod"
+    r"(?:Symbol\('[su]\d+'(?:, "
+    r"(?:positive|nonnegative|integer)=True)*\)|Integer|Add|Mul|Max|Min|Mod|PythonMod"
     r"|FloorDiv|CeilDiv|True|False|int_oo|[su]\d+|\d+|[ +*/(),-])*"
 )
 """Sizes are sums and products of symbols; sympy would evaluate anything."""

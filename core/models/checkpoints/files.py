@@ -28,7 +28,8 @@ MOST_READ = 4
 """Tensors that overlap may make this many times a file's size to be read, and no more."""
 
 _MISTAKEN = {
-    b"version https://git-lfs": "is a pointer of Git LFS, not the weights themselves: download the file that it points to",
+    b"version https://git-lfs": "is a pointer of Git LFS, not the weights themselves: download the file that "
+    "it points to",
     b"<!doctype": "is a web page, not weights: the download probably needed a login or another link",
     b"<html": "is a web page, not weights: the download probably needed a login or another link",
     b"\x89HDF": "is an HDF5 file: save the weights as safetensors first",

@@ -34,8 +34,10 @@ RELEASES: dict[str, Release] = {
             name="scale-mae",
             file="scalemae-vitlarge-800.pth",
             urls=(
-                "https://github.com/bair-climate-initiative/scale-mae/releases/download/base-800/scalemae-vitlarge-800.pth",
-                f"{HUB}/torchgeo/vit_large_patch16_224_fmow_rgb_scalemae/resolve/main/scalemae-vitlarge-800.pth",
+                "https://github.com/bair-climate-initiative/scale-mae/releases/download/base-800/"
+                "scalemae-vitlarge-800.pth",
+                f"{HUB}/torchgeo/vit_large_patch16_224_fmow_rgb_scalemae/resolve/main/"
+                "scalemae-vitlarge-800.pth",
             ),
             size_bytes=1_291_863_793,
             sha256="6f9ee477c4f3348673877a130f29ca5e80fa15413a5d62daeb85697032e90c51",
@@ -47,7 +49,8 @@ RELEASES: dict[str, Release] = {
             name="scale-mae-torchgeo",
             file="vit_large_patch16_224_fmow_rgb_scalemae-98ed9821.pth",
             urls=(
-                f"{HUB}/torchgeo/vit_large_patch16_224_fmow_rgb_scalemae/resolve/9dc7f569424baeb780698352cf6e87638c882123/"
+                f"{HUB}/torchgeo/vit_large_patch16_224_fmow_rgb_scalemae/resolve/"
+                "9dc7f569424baeb780698352cf6e87638c882123/"
                 "vit_large_patch16_224_fmow_rgb_scalemae-98ed9821.pth",
             ),
             size_bytes=1_213_304_038,

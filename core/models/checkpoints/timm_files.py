@@ -20,13 +20,17 @@ DINO_LICENCES = {"dinov2": "Apache-2.0", "dinov3": "DINOv3 License (Meta)"}
 
 
 def load_timm(name: str, path: Path) -> TimmEncoder:
-    """The timm network of a name, filled from a file. Raises CheckpointError, ModelNameError, ModelInputError."""
+    """The timm network of a name, filled from a file.
+
+    Raises CheckpointError, ModelNameError, ModelInputError.
+    """
     file = read_checkpoint(path)
     return filled(name, file, Clues(file, file_sha256(path)))
 
 
 def filled(name: str, file: CheckpointFile, clues: Clues, licence: str = "not stated") -> TimmEncoder:
-    """The timm network of a name with the tensors of a file that is already read, with a card and a report."""
+    """The timm network of a name with the tensors of a file that is already read, with a card and a
+    report."""
     model = timm_encoder(name, clues.tensors)
     sha256 = clues.sha256
     count = len(model.network.state_dict())

@@ -1,4 +1,7 @@
-"""Points for the globe's test page: clustered places, a projection, classes. Shared by page, server and test."""
+"""Points for the globe's test page: clustered places, a projection, classes.
+
+Shared by page, server and test.
+"""
 
 import io
 from functools import cache
@@ -12,7 +15,8 @@ COUNT = 3000
 
 @cache
 def table(count: int = COUNT) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Longitudes and latitudes (n, 2), projection (n, 2), class (n,); row 0 alone in the south Pacific; some rows without a place."""
+    """Longitudes and latitudes (n, 2), projection (n, 2), class (n,); row 0 alone in the south Pacific; some
+    rows without a place."""
     rng = np.random.default_rng(5)
     classes = rng.integers(0, 6, count)
     centres = np.array([[10, 48], [-100, 40], [78, 22], [179.5, -17], [25, -5], [135, -25]])

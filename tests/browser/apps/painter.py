@@ -42,5 +42,6 @@ mask_painter(tile(), rows, cols, st.session_state.mask, key="p", label="Test mas
 st.session_state.runs = st.session_state.get("runs", 0) + 1
 mask = st.session_state.mask
 st.code(
-    f"runs={st.session_state.runs} hidden={int(mask.sum())} pick={st.session_state.get('pick')} bits={encode_bitmap(mask)}"
+    f"runs={st.session_state.runs} hidden={int(mask.sum())} pick={st.session_state.get('pick')} "
+    f"bits={encode_bitmap(mask)}"
 )

@@ -1,4 +1,5 @@
-"""The panels of the Globe page without its maps, so that a panel is tested without waiting for WebGL in software."""
+"""The panels of the Globe page without its maps, so that a panel is tested without waiting for WebGL in
+software."""
 
 import streamlit as st
 

@@ -23,7 +23,8 @@ from core.models.registry import families
 from core.models.tinymim import TinyMIMObjective
 
 SMALL: dict[str, Any] = {
-    "img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 2, "decoder_embed_dim": 16, "decoder_depth": 1, "decoder_num_heads": 2,
+    "img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 2, "decoder_embed_dim": 16,
+    "decoder_depth": 1, "decoder_num_heads": 2,
     "fcn_dim": 8, "fcn_layers": 1, "head_scale": 2, "mlp_dim": 16, "stem_dim": 8,
 }  # fmt: skip
 
@@ -33,7 +34,8 @@ def small(name: str) -> Any:
 
 
 def stripes(count: int = 96) -> tuple[Any, Any, Any]:
-    """Two classes that differ in texture alone: fine stripes and coarse ones, of random phase, direction and colour."""
+    """Two classes that differ in texture alone: fine stripes and coarse ones, of random phase, direction and
+    colour."""
     rng = np.random.default_rng(0)
     labels = np.arange(count) % 2
     phase, where = rng.uniform(0, 6, (count, 1)), np.arange(16)

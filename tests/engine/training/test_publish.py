@@ -1,4 +1,5 @@
-"""What training publishes is what the app then lists, loads and reads: students where they learned, SDMAE with its own grid."""
+"""What training publishes is what the app then lists, loads and reads: students where they learned, SDMAE
+with its own grid."""
 
 from __future__ import annotations
 

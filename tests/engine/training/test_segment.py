@@ -1,4 +1,5 @@
-"""The light head: it finds what tokens tell linearly, does not give up a rare class, ignores what is not labelled, and repeats itself."""
+"""The light head: it finds what tokens tell linearly, does not give up a rare class, ignores what is not
+labelled, and repeats itself."""
 
 import numpy as np
 import pytest

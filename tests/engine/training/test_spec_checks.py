@@ -80,9 +80,12 @@ def test_good_specs_pass():
 @pytest.mark.parametrize(
     ("changed", "clause"),
     [
-        ({"steps": 0}, "steps must be"), ({"batch": 10**9}, "batch must be"), ({"lr": float("nan")}, "lr must be"),
-        ({"seed": -1}, "seed must be"), ({"warmup_steps": -1}, "warmup_steps must be"), ({"layer_decay": 0.0}, "layer_decay must be"),
-        ({"label_smoothing": 1.0}, "label_smoothing must be"), ({"weight_decay": -1.0}, "weight_decay must be"),
+        ({"steps": 0}, "steps must be"), ({"batch": 10**9}, "batch must be"),
+        ({"lr": float("nan")}, "lr must be"),
+        ({"seed": -1}, "seed must be"), ({"warmup_steps": -1}, "warmup_steps must be"),
+        ({"layer_decay": 0.0}, "layer_decay must be"),
+        ({"label_smoothing": 1.0}, "label_smoothing must be"), ({"weight_decay": -1.0}, "weight_decay must "
+                                                                                        "be"),
     ],
 )  # fmt: skip
 def test_a_fine_tuning_is_held_to_its_bounds_too(changed, clause):

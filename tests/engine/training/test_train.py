@@ -1,4 +1,5 @@
-"""Training: the same losses after any interruption, nothing lost to a full disk, and a sentence for every invalid spec."""
+"""Training: the same losses after any interruption, nothing lost to a full disk, and a sentence for every
+invalid spec."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from core.evaluation.data import releases
 from core.evaluation.data.datasets import DataSpec, open_set
 from core.evaluation.data.fetching import FetchSetError, fetch_set
 from core.evaluation.data.published import PUBLISHED
-from core.evaluation.data.releases import DATASET_RELEASES, Archive, DatasetRelease, dataset_release
+from core.evaluation.data.releases import DATASET_RELEASES, DatasetRelease, SetArchive, dataset_release
 from core.net import download as downloading
 from tests.evaluation.conftest import CLASSES, picture
 
@@ -86,7 +86,7 @@ def eurosat(publisher, monkeypatch):
     """EuroSAT's release with this publisher's archive."""
     content = images_zip()
     publisher.content["/EuroSAT_RGB.zip"] = content
-    archive = Archive(
+    archive = SetArchive(
         "EuroSAT_RGB.zip",
         f"{publisher.address}/EuroSAT_RGB.zip",
         f"sha256:{hashlib.sha256(content).hexdigest()}",
@@ -131,7 +131,7 @@ def test_another_file_is_deleted_and_named(eurosat, publisher, tmp_path):
 
 def test_an_archive_without_a_published_hash_must_be_one(publisher, tmp_path):
     publisher.content["/WHU-RS19.zip"] = b"<html>not found</html>"
-    archive = Archive("WHU-RS19.zip", f"{publisher.address}/WHU-RS19.zip")
+    archive = SetArchive("WHU-RS19.zip", f"{publisher.address}/WHU-RS19.zip")
     release = DatasetRelease("whu_rs19", "WHU-RS19", (archive,), "see its page", "https://example.org")
     with pytest.raises(FetchSetError, match="it is no archive"):
         fetch_set(release, tmp_path)
@@ -151,7 +151,7 @@ def release_of(publisher, *contents):
     archives = []
     for number, content in enumerate(contents):
         publisher.content[f"/{number}.tar.gz"] = content
-        archives.append(Archive(f"{number}.tar.gz", f"{publisher.address}/{number}.tar.gz"))
+        archives.append(SetArchive(f"{number}.tar.gz", f"{publisher.address}/{number}.tar.gz"))
     return DatasetRelease(
         "spacenet", "SpaceNet 1", tuple(archives), "x", "https://example.org", "SN1_buildings"
     )

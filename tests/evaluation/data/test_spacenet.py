@@ -40,7 +40,8 @@ def write_chip(folder, number, *, dtype="uint8", shape=(HEIGHT, WIDTH)):
     (folder / "geojson").mkdir(exist_ok=True)
     with rasterio.open(
         folder / "3band" / f"3band_AOI_1_RIO_img{number}.tif", "w", driver="GTiff", height=shape[0],
-        width=shape[1], count=3, dtype=dtype, crs="EPSG:4326", transform=from_origin(WEST, NORTH, DEGREE, DEGREE),
+        width=shape[1], count=3, dtype=dtype, crs="EPSG:4326",
+        transform=from_origin(WEST, NORTH, DEGREE, DEGREE),
     ) as raster:  # fmt: skip
         raster.write(pixels.astype(dtype))
     ring = [(top, left), (top, left + 80), (top + 60, left + 80), (top + 60, left), (top, left)]

@@ -1,4 +1,5 @@
-"""The labelled set that is cut from the Blue Marble: its rule, its files, and that classes can be told apart."""
+"""The labelled set that is cut from the Blue Marble: its rule, its files, and that classes can be told
+apart."""
 
 import math
 

@@ -412,7 +412,8 @@ def pickled(path: Path, payload: bytes) -> None:
 NESTED = (
     b"\x80\x02}q\x00" + b")" + b"q\x01" + b"".join(b"h\x01h\x01\x86q\x01" for _ in range(60)) + b"K\x01s."
 )
-"""A dictionary whose key is a pair of a pair of a pair, 60 deep: hashing it takes 2 to the power of 60 steps."""
+"""A dictionary whose key is a pair of a pair of a pair, 60 deep: hashing it takes 2 to the power of 60
+steps."""
 
 
 @pytest.mark.parametrize(
@@ -468,8 +469,10 @@ def test_arguments_that_contain_themselves_are_bounded(tmp_path: Path) -> None:
 def test_every_form_of_tensor_reads_as_torch_reads_it(form: str, legacy: bool, tmp_path: Path) -> None:
     numbers = torch.randn(6, 5)
     forms: dict[str, Tensor] = {
-        "plain": numbers, "half": numbers.half(), "bfloat16": numbers.bfloat16(), "double": numbers.double(), "transposed": numbers.T,
-        "slice": numbers[1:5, 2:4], "shared": numbers, "scalar": torch.tensor(2.5), "empty": torch.zeros(0, 3), "parameter": nn.Parameter(numbers),
+        "plain": numbers, "half": numbers.half(), "bfloat16": numbers.bfloat16(), "double": numbers.double(),
+        "transposed": numbers.T,
+        "slice": numbers[1:5, 2:4], "shared": numbers, "scalar": torch.tensor(2.5),
+        "empty": torch.zeros(0, 3), "parameter": nn.Parameter(numbers),
     }  # fmt: skip
     path = tmp_path / "weights.pth"
     other = {"other": numbers[2:]} if form == "shared" else {}

@@ -1,4 +1,5 @@
-"""Files of weights in every published dialect, made here at small widths: the same numbers come out, and the report says what happened."""
+"""Files of weights in every published dialect, made here at small widths: the same numbers come out, and the
+report says what happened."""
 
 from __future__ import annotations
 
@@ -81,7 +82,7 @@ def backbone_of(state: State) -> State:
     }
 
 
-# Scale-MAE ---------------------------------------------------------------------------------------------------------------------------------
+# Scale-MAE ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ def test_a_slice_of_a_larger_tensor_does_not_keep_the_whole(tmp_path: Path) -> N
     assert model.get_parameter("norm.weight").untyped_storage().nbytes() == 512
 
 
-# Encoders alone ----------------------------------------------------------------------------------------------------------------------------
+# Encoders alone -------------------------------------------------------------------------
 
 
 def encoder_file(
@@ -348,7 +349,7 @@ def test_learned_positions_are_used_as_stored(tmp_path: Path) -> None:
     assert any("learned" in notice for notice in model.report.notices)
 
 
-# MAE, SatMAE, SDMAE --------------------------------------------------------------------------------------------------------------------------
+# MAE, SatMAE, SDMAE ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -436,7 +437,7 @@ def test_sdmaes_second_file_is_its_encoder(tmp_path: Path, prefix: str) -> None:
     assert torch.equal(source.encode(images, res), model.encode(images, res))
 
 
-# Our own -------------------------------------------------------------------------------------------------------------------------------------
+# Our own --------------------------------------------------------------------------------
 
 
 @pytest.fixture

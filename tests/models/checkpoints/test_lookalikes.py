@@ -1,4 +1,5 @@
-"""Files of other projects under the names and shapes that their code writes: each is loaded, or named in one true sentence."""
+"""Files of other projects under the names and shapes that their code writes: each is loaded, or named in one
+true sentence."""
 
 from __future__ import annotations
 
@@ -19,11 +20,15 @@ State = dict[str, Any]
 
 
 def blocks(width: int = 64, stem: str = "blocks", count: int = 2, **parts: tuple[int, ...]) -> State:
-    """Blocks of a vision transformer under the names of timm and MAE, with some `parts` more (dots written __)."""
+    """Blocks of a vision transformer under the names of timm and MAE, with some `parts` more (dots written
+    __)."""
     shapes = {
-        "norm1.weight": (width,), "norm1.bias": (width,), "attn.qkv.weight": (3 * width, width), "attn.qkv.bias": (3 * width,),
-        "attn.proj.weight": (width, width), "attn.proj.bias": (width,), "norm2.weight": (width,), "norm2.bias": (width,),
-        "mlp.fc1.weight": (4 * width, width), "mlp.fc1.bias": (4 * width,), "mlp.fc2.weight": (width, 4 * width), "mlp.fc2.bias": (width,),
+        "norm1.weight": (width,), "norm1.bias": (width,), "attn.qkv.weight": (3 * width, width),
+        "attn.qkv.bias": (3 * width,),
+        "attn.proj.weight": (width, width), "attn.proj.bias": (width,), "norm2.weight": (width,),
+        "norm2.bias": (width,),
+        "mlp.fc1.weight": (4 * width, width), "mlp.fc1.bias": (4 * width,),
+        "mlp.fc2.weight": (width, 4 * width), "mlp.fc2.bias": (width,),
     }  # fmt: skip
     shapes |= {name.replace("__", "."): shape for name, shape in parts.items()}
     return {
@@ -100,18 +105,22 @@ LOADED: dict[str, tuple[Callable[[], Any], str]] = {
     "MAE with its decoder": (lambda: {"model": {**trunk(), **decoder()}}, "MAE with its decoder"),
     "SatMAE++ for RGB": (
         lambda: {"model": {
-            **trunk(), **decoder(), "proj_up_conv.weight": torch.zeros(3, 3, 1, 1), "proj_up_norm.weight": torch.ones(3),
+            **trunk(), **decoder(), "proj_up_conv.weight": torch.zeros(3, 3, 1, 1),
+            "proj_up_norm.weight": torch.ones(3),
             "up_block.up_conv.weight": torch.zeros(3, 3, 4, 4), "up_block.proj_out.bias": torch.zeros(3),
         }},
         r"SatMAE\+\+ for RGB",
     ),
     "a vision transformer of timm with a classifier": (
-        lambda: {**trunk(learned=True), **zeros("head.weight", "head.bias")}, "encoder alone, with a classifier"
+        lambda: {**trunk(learned=True), **zeros("head.weight", "head.bias")}, "encoder alone, with a "
+                                                                              "classifier"
     ),
     "torchgeo's Lightning checkpoint": (
         lambda: {
-            "state_dict": {**named("model.", trunk(learned=True)), **zeros("model.head.weight", "model.head.bias")},
-            "hyper_parameters": {"model": "vit_small_patch16_224", "loss": "ce"}, "pytorch-lightning_version": "2.5", "epoch": 3,
+            "state_dict": {**named("model.", trunk(learned=True)),
+            **zeros("model.head.weight", "model.head.bias")},
+            "hyper_parameters": {"model": "vit_small_patch16_224", "loss": "ce"},
+            "pytorch-lightning_version": "2.5", "epoch": 3,
         },
         "encoder alone, with a classifier",
     ),
@@ -126,20 +135,25 @@ LOADED: dict[str, tuple[Callable[[], Any], str]] = {
         "encoder alone",
     ),
     "torchgeo's Lightning checkpoint, model.backbone.model.": (
-        lambda: {"state_dict": {**named("model.backbone.model.", trunk(learned=True)), **zeros("model.neck.0.weight")}},
+        lambda: {"state_dict": {**named("model.backbone.model.", trunk(learned=True)),
+        **zeros("model.neck.0.weight")}},
         "encoder alone",
     ),
     "a teacher of DINO": (
-        lambda: {"teacher": {**named("backbone.", trunk(learned=True)), **zeros("head.mlp.0.weight")}}, "encoder alone"
+        lambda: {"teacher": {**named("backbone.", trunk(learned=True)), **zeros("head.mlp.0.weight")}},
+        "encoder alone"
     ),
     "DINOv2 ViT-S/14": (
-        lambda: {**trunk(width=384, patch=14, cells=37**2, count=12, ls1__gamma=(384,), ls2__gamma=(384,)), "mask_token": torch.zeros(1, 384)},
+        lambda: {**trunk(width=384, patch=14, cells=37**2, count=12, ls1__gamma=(384,), ls2__gamma=(384,)),
+        "mask_token": torch.zeros(1, 384)},
         "timm's vit_small_patch14_dinov2",
     ),
     "DINOv3 ViT-S/16": (
         lambda: {
-            **without(trunk(width=384, count=12, ls1__gamma=(384,), ls2__gamma=(384,), attn__qkv__bias_mask=(1152,)), "pos_embed"),
-            "mask_token": torch.zeros(1, 384), "storage_tokens": torch.zeros(1, 4, 384), "rope_embed.periods": torch.ones(16),
+            **without(trunk(width=384, count=12, ls1__gamma=(384,), ls2__gamma=(384,),
+            attn__qkv__bias_mask=(1152,)), "pos_embed"),
+            "mask_token": torch.zeros(1, 384), "storage_tokens": torch.zeros(1, 4, 384),
+            "rope_embed.periods": torch.ones(16),
         },
         "timm's vit_small_patch16_dinov3_qkvb",
     ),
@@ -147,23 +161,29 @@ LOADED: dict[str, tuple[Callable[[], Any], str]] = {
 
 NAMED: dict[str, tuple[Callable[[], Any], str]] = {
     "DINOv2 in Hugging Face's layout": (
-        lambda: zeros("embeddings.cls_token", "embeddings.mask_token", "encoder.layer.0.layer_scale1.lambda1", "encoder.layer.0.norm1.weight"),
+        lambda: zeros("embeddings.cls_token", "embeddings.mask_token", "encoder.layer.0.layer_scale1.lambda1",
+        "encoder.layer.0.norm1.weight"),
         "is DINOv2 or DINOv3 in the layout of Hugging Face",
     ),
     "DINOv3 under timm's names": (
-        lambda: {**without(trunk(), "pos_embed"), "reg_token": torch.zeros(1, 4, 64), "blocks.0.gamma_1": torch.ones(64)},
+        lambda: {**without(trunk(), "pos_embed"), "reg_token": torch.zeros(1, 4, 64),
+        "blocks.0.gamma_1": torch.ones(64)},
         "is EVA or DINOv3 under timm's names",
     ),
     "a ViT of timm with registers": (
-        lambda: {**trunk(learned=True), "reg_token": torch.zeros(1, 4, 64)}, "parts that MAE's does not have: give it with its architecture"
+        lambda: {**trunk(learned=True), "reg_token": torch.zeros(1, 4, 64)}, "parts that MAE's does not "
+                                                                             "have: give it with its "
+                                                                             "architecture"
     ),
     "DOFA": (
-        lambda: {"model": {**without(trunk(), "patch_embed"), **weight_generator("patch_embed"), **decoder()}}, "is DOFA, which computes"
+        lambda: {"model": {**without(trunk(), "patch_embed"), **weight_generator("patch_embed"),
+        **decoder()}}, "is DOFA, which computes"
     ),
     "Clay": (
         lambda: {
             "state_dict": {
-                **zeros("model.teacher.cls_token", "model.encoder.cls_token", "model.encoder.transformer.layers.0.0.norm.weight", "model.proj.weight"),
+                **zeros("model.teacher.cls_token", "model.encoder.cls_token",
+                "model.encoder.transformer.layers.0.0.norm.weight", "model.proj.weight"),
                 **weight_generator("model.encoder.patch_embedding"),
             },
             "hyper_parameters": {"model_size": "large"},
@@ -178,12 +198,15 @@ NAMED: dict[str, tuple[Callable[[], Any], str]] = {
         "is CROMA, for 12 bands",
     ),
     "CROMA while it was trained": (
-        lambda: zeros("radar_encoder.linear_input.weight", "optical_encoder.linear_input.weight", "cross_encoder.layers.0.0.to_q.weight"),
+        lambda: zeros("radar_encoder.linear_input.weight", "optical_encoder.linear_input.weight",
+        "cross_encoder.layers.0.0.to_q.weight"),
         "is CROMA, for 12 bands",
     ),
-    "Prithvi-EO-1.0": (lambda: {**series(6, 1), **decoder(pixels=6 * 256)}, "is a network for image series .* Prithvi-EO-1.0"),
+    "Prithvi-EO-1.0": (lambda: {**series(6, 1), **decoder(pixels=6 * 256)}, "is a network for image series "
+                                                                            ".* Prithvi-EO-1.0"),
     "Prithvi-EO-2.0": (
-        lambda: {**named("encoder.", series(6, 1)), **named("decoder.", decoder(pixels=6 * 256))}, r"is Prithvi-EO-2\.0, for six bands"
+        lambda: {**named("encoder.", series(6, 1)), **named("decoder.", decoder(pixels=6 * 256))},
+        r"is Prithvi-EO-2\.0, for six bands"
     ),
     "Prithvi-EO-2.0-TL": (
         lambda: {
@@ -194,7 +217,8 @@ NAMED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "Cross-Scale MAE": (
         lambda: {
-            "cls_token": torch.zeros(1, 1, 64), "encoder_pos_embed": torch.zeros(1, 17, 64), "patch_embed.proj.weight": torch.zeros(64, 3, 16, 16),
+            "cls_token": torch.zeros(1, 1, 64), "encoder_pos_embed": torch.zeros(1, 17, 64),
+            "patch_embed.proj.weight": torch.zeros(64, 3, 16, 16),
             **zeros("encoder.0.norm1.weight", "predictor.layer1.weight"), "mask_token": torch.zeros(1, 1, 32),
         },
         "is Cross-Scale MAE",
@@ -208,66 +232,90 @@ NAMED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "SatMAE++ for groups of bands": (
         lambda: {"model": {
-            **without(trunk(), "patch_embed"), "channel_embed": torch.zeros(1, 3, 16), "patch_embed.0.proj.weight": torch.zeros(64, 4, 8, 8),
+            **without(trunk(), "patch_embed"), "channel_embed": torch.zeros(1, 3, 16),
+            "patch_embed.0.proj.weight": torch.zeros(64, 4, 8, 8),
             **zeros("proj_up_conv.weight", "up_block1.up_conv.weight"),
         }},
         r"is SatMAE\+\+ for groups",
     ),
-    "SatMAE for image series": (lambda: {"model": {**trunk(), "pos_embed": torch.zeros(1, 17, 40)}}, "is SatMAE for image series"),
+    "SatMAE for image series": (lambda: {"model": {**trunk(), "pos_embed": torch.zeros(1, 17, 40)}},
+    "is SatMAE for image series"),
     "SpectralGPT": (
         lambda: {"model": {
-            **without(series(1, 3, 8), "pos_embed"), "pos_embed_spatial": torch.zeros(1, 144, 64), "pos_embed_temporal": torch.zeros(1, 4, 64),
+            **without(series(1, 3, 8), "pos_embed"), "pos_embed_spatial": torch.zeros(1, 144, 64),
+            "pos_embed_temporal": torch.zeros(1, 4, 64),
             **zeros("decoder_pos_embed_spatial"),
         }},
         "is SpectralGPT",
     ),
     "Swin Transformer, as RingMo uses it": (
-        lambda: {"model": swin("layers", "layers.0.blocks.0.attn.relative_position_bias_table")}, "is Swin Transformer, as RingMo"
+        lambda: {"model": swin("layers", "layers.0.blocks.0.attn.relative_position_bias_table")},
+        "is Swin Transformer, as RingMo"
     ),
     "GFM": (
-        lambda: named("encoder.", swin("layers", "layers.0.blocks.0.attn.relative_position_bias_table")), "is Swin Transformer, as RingMo and GFM"
+        lambda: named("encoder.", swin("layers", "layers.0.blocks.0.attn.relative_position_bias_table")),
+        "is Swin Transformer, as RingMo and GFM"
     ),
     "Satlas": (
-        lambda: zeros("backbone.backbone.features.0.0.weight", "backbone.backbone.features.1.0.attn.logit_scale", "head.weight"),
+        lambda: zeros("backbone.backbone.features.0.0.weight",
+        "backbone.backbone.features.1.0.attn.logit_scale", "head.weight"),
         "is Swin Transformer V2, as Satlas",
     ),
-    "13 bands of Sentinel-2, as SSL4EO-S12": (lambda: {"teacher": named("module.backbone.", trunk(bands=13, learned=True))}, "takes 13 bands"),
-    "13 bands with a decoder": (lambda: {"model": {**trunk(bands=13), **decoder(pixels=13 * 256)}}, "takes 13 bands"),
+    "13 bands of Sentinel-2, as SSL4EO-S12": (lambda: {"teacher": named("module.backbone.",
+    trunk(bands=13, learned=True))}, "takes 13 bands"),
+    "13 bands with a decoder": (lambda: {"model": {**trunk(bands=13), **decoder(pixels=13 * 256)}},
+    "takes 13 bands"),
     "a ResNet, as SeCo": (
-        lambda: {"state_dict": zeros("module.encoder_q.conv1.weight", "module.encoder_q.layer4.0.conv1.weight", "module.encoder_k.fc.0.weight")},
+        lambda: {"state_dict": zeros("module.encoder_q.conv1.weight",
+        "module.encoder_q.layer4.0.conv1.weight", "module.encoder_k.fc.0.weight")},
         "is a ResNet",
     ),
-    "ConvNeXt": (lambda: zeros("stem.0.weight", "stages.0.blocks.0.conv_dw.weight", "head.fc.weight"), "is ConvNeXt"),
+    "ConvNeXt": (lambda: zeros("stem.0.weight", "stages.0.blocks.0.conv_dw.weight", "head.fc.weight"),
+    "is ConvNeXt"),
     "BEiT": (lambda: {**trunk(), "blocks.0.attn.relative_position_bias_table": torch.zeros(9, 4)}, "is BEiT"),
     "CLIP, as RemoteCLIP": (
-        lambda: zeros("visual.class_embedding", "visual.conv1.weight", "transformer.resblocks.0.ln_1.weight", "token_embedding.weight"), "is CLIP, as RemoteCLIP"
+        lambda: zeros("visual.class_embedding", "visual.conv1.weight", "transformer.resblocks.0.ln_1.weight",
+        "token_embedding.weight"), "is CLIP, as RemoteCLIP"
     ),
-    "CLIP in Hugging Face's layout": (lambda: zeros("vision_model.embeddings.class_embedding", "text_model.embeddings.token_embedding.weight"), "is CLIP in the layout"),
+    "CLIP in Hugging Face's layout": (lambda: zeros("vision_model.embeddings.class_embedding",
+    "text_model.embeddings.token_embedding.weight"), "is CLIP in the layout"),
     "SAM": (
-        lambda: zeros("image_encoder.pos_embed", "image_encoder.blocks.0.attn.rel_pos_h", "mask_decoder.iou_token.weight"), "such as SAM's or RVSA"
+        lambda: zeros("image_encoder.pos_embed", "image_encoder.blocks.0.attn.rel_pos_h",
+        "mask_decoder.iou_token.weight"), "such as SAM's or RVSA"
     ),
-    "RVSA": (lambda: {**trunk(), "blocks.0.attn.sampling_offsets.2.weight": torch.zeros(4)}, "such as SAM's or RVSA"),
-    "SatCLIP": (lambda: {"state_dict": zeros("model.visual.conv1.weight", "model.location.nnet.layers.0.weight")}, "is SatCLIP"),
+    "RVSA": (lambda: {**trunk(), "blocks.0.attn.sampling_offsets.2.weight": torch.zeros(4)}, "such as SAM's "
+                                                                                             "or RVSA"),
+    "SatCLIP": (lambda: {"state_dict": zeros("model.visual.conv1.weight",
+    "model.location.nnet.layers.0.weight")}, "is SatCLIP"),
     "TerraMind": (
-        lambda: zeros("encoder_embeddings.untok_sen2l2a@224.proj.weight", "encoder.0.norm1.weight", "decoder.0.norm1.weight"), "is TerraMind"
+        lambda: zeros("encoder_embeddings.untok_sen2l2a@224.proj.weight", "encoder.0.norm1.weight",
+        "decoder.0.norm1.weight"), "is TerraMind"
     ),
-    "Presto": (lambda: zeros("encoder.eo_patch_embed.S1.weight", "encoder.month_embed.weight", "decoder.mask_token"), "is Presto, for time series"),
+    "Presto": (lambda: zeros("encoder.eo_patch_embed.S1.weight", "encoder.month_embed.weight",
+    "decoder.mask_token"), "is Presto, for time series"),
     "Copernicus-FM": (
-        lambda: {**without(trunk(), "patch_embed"), **weight_generator("patch_embed_spectral"), **zeros("patch_embed_variable.weight")}, "is Copernicus-FM"
+        lambda: {**without(trunk(), "patch_embed"), **weight_generator("patch_embed_spectral"),
+        **zeros("patch_embed_variable.weight")}, "is Copernicus-FM"
     ),
-    "Panopticon": (lambda: zeros("patch_embed.conv3d.weight", "patch_embed.chnfus.query", "cls_token"), "is Panopticon"),
-    "DeiT with distillation": (lambda: {**trunk(learned=True), "dist_token": torch.zeros(1, 1, 64)}, "distillation token"),
+    "Panopticon": (lambda: zeros("patch_embed.conv3d.weight", "patch_embed.chnfus.query", "cls_token"),
+    "is Panopticon"),
+    "DeiT with distillation": (lambda: {**trunk(learned=True), "dist_token": torch.zeros(1, 1, 64)},
+    "distillation token"),
     "I-JEPA": (
         lambda: {
-            **{part: named("module.", without(trunk(), "cls_token")) for part in ("encoder", "target_encoder")},
+            **{part: named("module.", without(trunk(), "cls_token")) for part in ("encoder",
+            "target_encoder")},
             "predictor": zeros("module.predictor_embed.weight"), "opt": {"state": {}}, "epoch": 3,
         },
         "is a training checkpoint of I-JEPA",
     ),
     "DINO while it was trained": (
-        lambda: {"student": named("module.backbone.", trunk()), "teacher": named("backbone.", trunk()), "epoch": 3}, "save the teacher's backbone alone"
+        lambda: {"student": named("module.backbone.", trunk()), "teacher": named("backbone.", trunk()),
+        "epoch": 3}, "save the teacher's backbone alone"
     ),
-    "a network that nobody knows": (lambda: zeros("trunk.0.weight", "trunk.1.weight"), r"is not a supported network .* timm:NAME@FILE"),
+    "a network that nobody knows": (lambda: zeros("trunk.0.weight", "trunk.1.weight"), r"is not a supported "
+                                                                                       r"network .* "
+                                                                                       r"timm:NAME@FILE"),
 }  # fmt: skip
 
 
@@ -412,7 +460,8 @@ def test_the_config_beside_a_file_of_hugging_face_says_the_heads(tmp_path: Path)
     source = create("mae", **{**TRUNK, "num_heads": 8}, **{**DECODER, "decoder_num_heads": 4})
     torch.save(hugging_face(source), tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_text(
-        '{"model_type": "vit_mae", "num_attention_heads": 8, "decoder_num_attention_heads": 4, "norm_pix_loss": false}'
+        '{"model_type": "vit_mae", "num_attention_heads": 8, "decoder_num_attention_heads": 4, '
+        '"norm_pix_loss": false}'
     )
     model = load_checkpoint(tmp_path / "pytorch_model.bin")
     assert (model.card.sizes["num_heads"], model.card.sizes["decoder_num_heads"]) == (8, 4)

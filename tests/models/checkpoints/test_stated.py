@@ -1,4 +1,5 @@
-"""Our own files of weights say themselves what they are; what they say is checked, for a file comes from anywhere."""
+"""Our own files of weights say themselves what they are; what they say is checked, for a file comes from
+anywhere."""
 
 from __future__ import annotations
 
@@ -99,9 +100,12 @@ WELL = {
     [
         "", "[]", "[" * 100_000, '{"family": "mae"}', "9" * 100_000,
         *(json.dumps(WELL | wrong) for wrong in (
-            {"family": "unheard_of"}, {"family": ["mae"]}, {"sizes": {"depth": "2"}}, {"sizes": {"depth": True}},
-            {"sizes": {"unheard_of": 2}}, {"sizes": {"centre": "a" * 200}}, {"sizes": {"patch_size": 0}}, {"mean": [0, 0]}, {"mean": [0, 0, "<b>"]},
-            {"std": [1, 1, 0]}, {"std": [1, 1, float("nan")]}, {"default_policy": "<b>"}, {"default_policy": 3}, {"res_range": [1, 2, 3]},
+            {"family": "unheard_of"}, {"family": ["mae"]}, {"sizes": {"depth": "2"}},
+            {"sizes": {"depth": True}},
+            {"sizes": {"unheard_of": 2}}, {"sizes": {"centre": "a" * 200}}, {"sizes": {"patch_size": 0}},
+            {"mean": [0, 0]}, {"mean": [0, 0, "<b>"]},
+            {"std": [1, 1, 0]}, {"std": [1, 1, float("nan")]}, {"default_policy": "<b>"},
+            {"default_policy": 3}, {"res_range": [1, 2, 3]},
             {"pooling": {}}, {"input_px": 10**9}, {"input_px": 63}, {"input_px": "64"},
         )),
     ],

@@ -1,4 +1,5 @@
-"""On top of a fill: the network starts as that fill, and its encoder keeps learning where the fill alone would do."""
+"""On top of a fill: the network starts as that fill, and its encoder keeps learning where the fill alone
+would do."""
 
 from __future__ import annotations
 
