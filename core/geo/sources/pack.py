@@ -52,7 +52,7 @@ class PackSource(Source):
 
     def __init__(self, file: Path, *, name: str | None = None) -> None:
         self._file = file
-        self._archive = Archive(file)
+        self._archive = ZipArchive(file)
         rows = _rows(self._archive)
         self._entries = {row["file"]: _entry(row) for row in rows if row.get("role") in (None, "", "image")}
         self._crs = {row["file"]: row.get("crs") or "" for row in rows}
@@ -94,7 +94,7 @@ class PackSource(Source):
         return load_bytes(data, key)
 
 
-class Archive:
+class ZipArchive:
     """Reads members of a zip by name, limited in size. Safe to share between threads and across a fork."""
 
     def __init__(self, file: Path) -> None:
@@ -146,7 +146,7 @@ class Archive:
         return self._opened[1]
 
 
-def _rows(archive: Archive) -> list[dict[str, str]]:
+def _rows(archive: ZipArchive) -> list[dict[str, str]]:
     if INDEX not in archive.names:
         raise GeoError(
             "The zip has no index.csv: add one with a column `file` (and `gsd_m`), or unpack it and open "

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..picture import Picture
 from ..wheel_samples import WHEELS, WHEELS_FOLDER
 from .base import Entry, Source, SourceInfo, missing_key
-from .pack import Archive
+from .pack import ZipArchive
 from .sniffing import load_bytes
 
 DEEPFOREST = "NEON airborne data, through DeepForest (Weinstein et al. 2019)"
@@ -86,7 +86,7 @@ class WheelSource(Source):
         wheels = {
             name: folder / wheel.file for name, wheel in WHEELS.items() if (folder / wheel.file).is_file()
         }
-        self._archives = {name: Archive(file) for name, file in wheels.items()}
+        self._archives = {name: ZipArchive(file) for name, file in wheels.items()}
         self._keys = tuple(
             key
             for key, member in MEMBERS.items()

@@ -90,7 +90,7 @@ def test_a_corrupt_zip_is_refused(make_pack, tmp_path):
 
 
 def test_a_member_that_unpacks_without_end_is_refused(make_pack, monkeypatch):
-    monkeypatch.setattr(pack_module.Archive.read, "__defaults__", (5000,))
+    monkeypatch.setattr(pack_module.ZipArchive.read, "__defaults__", (5000,))
     source = open_source(make_pack("file\na.tif\n"))
     with pytest.raises(GeoError, match="unpacks to more"):
         source.read(TileSpec(source.ref()))
