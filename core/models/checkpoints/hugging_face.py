@@ -23,7 +23,7 @@ PARTS = (
     (r"^(vit\.)?layernorm\.", "norm."),
     (r"^decoder\.(mask_token|decoder_pos_embed)$", r"\1"),
     (r"^decoder\.(decoder_embed|decoder_norm|decoder_pred)\.", r"\1."),
-    (r"^decoder\.decoder_layers\.", "decoder_blocks."),
+    (r"^decoder\.(decoder_layers|decoder_encoder\.layer)\.", "decoder_blocks."),
     (r"^classifier\.", "head."),
     (r"^vit\.(?=pooler\.|embeddings\.mask_token$)", ""),
     (r"\.layernorm_before\.", ".norm1."),
@@ -32,8 +32,6 @@ PARTS = (
     (r"\.attention\.o_proj\.", ".attn.proj."),
     (r"\.intermediate\.dense\.", ".mlp.fc1."),
     (r"\.output\.dense\.", ".mlp.fc2."),
-    (r"\.mlp\.up_proj\.", ".mlp.fc1."),
-    (r"\.mlp\.down_proj\.", ".mlp.fc2."),
 )
 """Regular expressions on names, and what replaces them, applied in this order."""
 

@@ -427,10 +427,33 @@ def hugging_face(network: Any, prefix: str = "vit.") -> dict[str, Tensor]:
     return {key: tensor.clone() for key, tensor in named_there.items()}
 
 
-def test_vit_mae_of_hugging_face_reconstructs_as_the_same_numbers_do(tmp_path: Path) -> None:
+NEWER = {
+    "attention.attention.query": "attention.q_proj",
+    "attention.attention.key": "attention.k_proj",
+    "attention.attention.value": "attention.v_proj",
+}
+NEWER |= {
+    "attention.output.dense": "attention.o_proj",
+    "intermediate.dense": "mlp.fc1",
+    "output.dense": "mlp.fc2",
+    "encoder.layer": "layers",
+}
+LAYOUTS = {
+    "as on the hub": {},
+    "as version 5 saves it": {"decoder.decoder_layers": "decoder.decoder_encoder.layer"},
+    "as version 5 holds it": NEWER,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_vit_mae_of_hugging_face_reconstructs_as_the_same_numbers_do(layout: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     source = create("mae", **TRUNK, **DECODER)
-    torch.save(hugging_face(source), tmp_path / "pytorch_model.bin")
+    state = hugging_face(source)
+    for old, new in LAYOUTS[layout].items():
+        assert any(old in key for key in state)
+        state = {key.replace(old, new): tensor for key, tensor in state.items()}
+    torch.save(state, tmp_path / "pytorch_model.bin")
     model = load_checkpoint(tmp_path / "pytorch_model.bin")
     images, res, keep = torch.randn(2, 3, 64, 64), torch.ones(2), torch.rand(2, 16).argsort(1)[:, :5]
     assert torch.equal(
