@@ -474,9 +474,9 @@ def test_models_with_static_positions_show_that_no_policy_is_used(open_page, own
         own_cache.keep_result(result_of(model))
     app = open_page(PAGE)
     policies = dict(zip(*(app.dataframe[0].value[name] for name in ("model", "policy")), strict=True))
-    assert policies == {"mae_tiny": "not scale-aware", "scale_mae_tiny": "log_gsd"}
+    assert policies == {"mae_tiny": "static", "scale_mae_tiny": "log_gsd"}
     assert [caption.value for caption in app.caption if "Not scale-aware" in caption.value] == [
-        "Not scale-aware: every policy gives mae_tiny the same result, "
+        "Not scale-aware (static): every policy gives mae_tiny the same result, "
         "because the positional encoding is static."
     ]
 

@@ -58,6 +58,21 @@ def test_a_valid_link_gives_no_warning(open_page):
     assert not app.exception and not app.warning
 
 
+@pytest.mark.parametrize(
+    ("page", "old", "present"),
+    [
+        (MASK_LAB, "Judge", "Errors"),
+        (MASK_LAB, "Many masks", "Uncertainty (Monte Carlo)"),
+        (SCALE_LAB, "Response to res", "Sensitivity to the scale input"),
+    ],
+)
+def test_an_old_tab_name_opens_the_renamed_tab(open_page, page, old, present):
+    app = open_page(page, tab=old)
+    assert not app.exception
+    assert "no tab called" not in reported(app)
+    assert app.session_state["tab"] == present
+
+
 def test_warnings_stay_until_the_view_changes(open_page):
     """A component may rerun the page at once; the warnings about the link must remain."""
     app = open_page(MASK_LAB, weights="deadbeef0000")

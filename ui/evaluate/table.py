@@ -43,7 +43,7 @@ def policy_label(recipe: EvaluationRecipe) -> str:
     """Return the policy of a result as a table cell shows it."""
     unused = recipe.policy is not None and ignores_gsd(recipe.model)
     clipped = ", clipped" if recipe.res_is_clipped else ""
-    return "not scale-aware" if unused else f"{value_label(recipe.policy)}{clipped}"
+    return "static" if unused else f"{value_label(recipe.policy)}{clipped}"
 
 
 def table(origin: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
@@ -77,13 +77,13 @@ def table(origin: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
     )
     if without_policy:
         st.caption(
-            f"Not scale-aware: every policy gives {plain(', '.join(without_policy))} the same result, "
+            f"Not scale-aware (static): every policy gives {plain(', '.join(without_policy))} the same result, "
             "because the positional encoding is static."
         )
     scaled = sum(result.recipe.gallery_label == "scaled" for result in shown)
     if scaled:
         st.caption(
-            f"In {scaled} of these results the training images were reduced like the test images; "
+            f"In {scaled:,} of these results the training images were reduced like the test images; "
             "the Scale-MAE paper reduces only the test images."
         )
     with st.container(horizontal=True):

@@ -194,10 +194,17 @@ def _without(kept: PageView, unused: Collection[str]) -> PageView:
 
 
 def _rename_tab() -> None:
-    """Let an older link open the tab that it names, under its present name."""
-    if (name := RENAMED_TABS.get(st.query_params.get("tab", ""))) is not None:
-        with suppress(StreamlitAPIException):  # once the tabs are drawn, they write the parameter themselves
-            st.query_params["tab"] = name
+    """Let an older link open the tab that it names, under its present name.
+
+    The tabs take their first value from the address as the browser sent it, and only a value in the session
+    state comes before that.
+    """
+    if (name := RENAMED_TABS.get(st.query_params.get("tab", ""))) is None:
+        return
+    with suppress(StreamlitAPIException):  # once the tabs are drawn, they write the parameter themselves
+        if follows_address(st.session_state.get(_WRITTEN)):
+            st.session_state["tab"] = name
+        st.query_params["tab"] = name
 
 
 def _ignored_tab(tabs: Collection[str]) -> tuple[str, ...]:

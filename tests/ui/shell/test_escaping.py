@@ -74,6 +74,7 @@ SAFE = {
     "_count",
     "_memory",
     "_progress_text",
+    "_res_text",
     "imagery_here",
     "not_allowed",
 }
@@ -81,6 +82,7 @@ SAFE = {
 
 OURS = {
     "ui/shell/page.py": {"title", "lead", "name", "current.precision", "taken"},
+    "ui/evaluate/downloads.py": {"title", "text"},
     "ui/evaluate/sections.py": {"unit", "verdict"},
     "pages/4_Evaluate.py": {"ending", "results", "left", "job.completed", "origins"},
     "ui/train/following.py": {"state", "saves", "caption"},
