@@ -133,7 +133,7 @@ def _card(name: str, network: Any) -> ModelCard:
 
 def _patch_px(network: Any) -> int:
     """Pixels of the input under one token or cell of the last feature map."""
-    info = getattr(network, "feature_info", None)
+    info: Any = getattr(network, "feature_info", None)
     size = getattr(getattr(network, "patch_embed", None), "patch_size", None)
     if size is not None and getattr(network, "num_prefix_tokens", None) is not None:
         return int(size[0] if isinstance(size, tuple | list) else size)

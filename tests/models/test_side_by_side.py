@@ -1,4 +1,7 @@
-"""Other libraries' networks with the same weights, in one run: the same numbers. Skipped where a library is missing."""
+"""Other libraries' networks with the same weights give the same numbers.
+
+Skipped where a library is missing.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,16 @@ def test_torchgeos_scale_mae_gives_the_same_tokens(torchgeo_models: Any, res: fl
     torch.manual_seed(0)
     norm = partial(torch.nn.LayerNorm, eps=1e-6)
     theirs = torchgeo_models.ScaleMAE(
-        res=res, img_size=64, patch_size=16, embed_dim=64, depth=3, num_heads=4, mlp_ratio=4, qkv_bias=True, num_classes=0, norm_layer=norm
-    ).eval()  # fmt: skip
+        res=res,
+        img_size=64,
+        patch_size=16,
+        embed_dim=64,
+        depth=3,
+        num_heads=4,
+        qkv_bias=True,
+        num_classes=0,
+        norm_layer=norm,
+    ).eval()
     torch.save(theirs.state_dict(), tmp_path / "scalemae.pth")
     ours = load_checkpoint(tmp_path / "scalemae.pth", num_heads=4)
     assert ours.card.gsd_aware
@@ -54,9 +65,17 @@ def test_vit_mae_of_transformers_reconstructs_the_same(
 ) -> None:
     torch.manual_seed(0)
     config = transformers.ViTMAEConfig(
-        hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256, image_size=64, patch_size=16,
-        decoder_hidden_size=32, decoder_num_hidden_layers=2, decoder_num_attention_heads=4, decoder_intermediate_size=128,
-    )  # fmt: skip
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        image_size=64,
+        patch_size=16,
+        decoder_hidden_size=32,
+        decoder_num_hidden_layers=2,
+        decoder_num_attention_heads=4,
+        decoder_intermediate_size=128,
+    )
     theirs = transformers.ViTMAEForPreTraining(config).eval()
     theirs.vit.embeddings.position_embeddings.data.copy_(gsd_positions(64, 4, torch.ones(1)))
     theirs.decoder.decoder_pos_embed.data.copy_(gsd_positions(32, 4, torch.ones(1)))
