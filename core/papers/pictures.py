@@ -44,8 +44,11 @@ def pictures_for(
     sets = tuple(open_set(DataSpec(name, limit), folders) for name in experiment.sets)
     if experiment.subset is None:
         found = find_imagery(folders[0], cache=CACHE).imagery
-        scaled = " at full size" if experiment.gallery == "native" and len(experiment.scales) > 1 else ""
-        return ExperimentData(found, sets, f"every training picture of the set{scaled}")
+        gallery = "every training picture of the set"
+        if len(experiment.scales) > 1:
+            native = experiment.gallery == "native"
+            gallery += " at full size" if native else ", scaled like the test images"
+        return ExperimentData(found, sets, gallery)
     whole = open_set(DataSpec(experiment.sets[0]), folders)
     rows = subset_rows(whole, experiment.subset)
     imagery = training_pictures(whole, rows)

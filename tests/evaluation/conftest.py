@@ -121,8 +121,7 @@ OFFICIAL_SIZES = {
 
 @pytest.fixture
 def official_weights(tmp_path: Path) -> Path:
-    """A file of the official release's layout: its keys, its wrapper, its arguments; two blocks instead of
-    24."""
+    """A file of the official release's layout: its keys, wrapper and arguments; two blocks instead of 24."""
     import torch
 
     from core.models import create

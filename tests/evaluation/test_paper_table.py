@@ -1,5 +1,4 @@
-"""Table 1 of the Scale-MAE paper: only test images are scaled, and one command runs from the published
-layouts."""
+"""Table 1 of the Scale-MAE paper: only test images are scaled; one command runs from published layouts."""
 
 import json
 from dataclasses import replace
@@ -43,8 +42,7 @@ def results(plan, subjects, **options):
 
 @pytest.fixture
 def published_trees(tmp_path: Path) -> Path:
-    """A data folder with every set of the table in its published layout, with labels and other views
-    beside."""
+    """A data folder with every set of the table in its published layout, beside labels and other views."""
     root = tmp_path / "data"
     for layout in LAYOUTS.values():
         for kind, name in enumerate(CLASSES[:2]):

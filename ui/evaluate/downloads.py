@@ -1,5 +1,4 @@
-"""Download a published set from the page: one at a time in a background thread, only where the internet is
-on."""
+"""Download a published set from the page: one at a time in the background, only where the internet is on."""
 
 from __future__ import annotations
 
@@ -67,10 +66,7 @@ _current: list[Download] = []
 
 
 def download_form() -> None:
-    """Offer the sets that can be downloaded, or show the running download.
-
-    Nothing while the internet is off.
-    """
+    """Offer sets to download, or show the running download. Nothing while the internet is off."""
     if not online.is_on() or not permissions.may("train"):
         return
     with st.expander("Download a labelled set", icon=":material/download:"):
@@ -111,8 +107,8 @@ def _show(watched: bool) -> None:
         share = now.done_bytes / max(1, now.total_bytes) if now else 0.0
         left = (now.total_bytes - now.done_bytes) / max(1.0, now.bytes_per_s) if now else None
         text = f"{title}: connecting" if left is None or now is None else (
-            f"{title}: {now.done_bytes / 1e6:,.0f} of {now.total_bytes / 1e6:,.0f} MB, about {left:,.0f} s "
-            "left"
+            f"{title}: {now.done_bytes / 1e6:,.0f} of {now.total_bytes / 1e6:,.0f} MB, "
+            f"about {left:,.0f} s left"
         )  # fmt: skip
         st.progress(min(1.0, share), text=text)
         if st.button("Stop the download", icon=":material/stop:", help="What was received is kept."):

@@ -47,8 +47,7 @@ def own_sets(protocol: str) -> dict[str, str]:
 
 
 def states_gsd(place: str) -> bool:
-    """Return whether a set's GSD is known: a published set, a scene, the gallery, or gsd_m in its
-    index.csv."""
+    """Return whether a set's GSD is known: published, of a scene or the gallery, or in its index.csv."""
     known = PUBLISHED.get(place)
     if place in {*SCENES, *SCENE_SETS, SPACENET, APP_GALLERY} or (known and known.gsd_m is not None):
         return True

@@ -189,8 +189,8 @@ def _head_settings() -> dict[str, Any]:
         "Head",
         list(HEADS),
         format_func=HEAD_LABELS.__getitem__,
-        help="The linear head takes seconds. UperNet is the Scale-MAE paper's; fine-tuning takes a GPU or "
-        "patience.",
+        help="The linear head takes seconds. UperNet is the Scale-MAE paper's; "
+        "fine-tuning takes a GPU or patience.",
     )
     if head == "linear":
         return {"head": head}

@@ -1,5 +1,4 @@
-"""Sets with a class for every pixel: scenes.zip's footprints and land cover, SpaceNet 1, or a user's
-folder."""
+"""Sets with a class for every pixel: two scenes of scenes.zip, SpaceNet 1, or a user's folder."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Where published data sets are downloaded from: addresses, sizes, hashes and licences.
 
 Addresses and hashes are those that torchgeo, torchvision or the publishers state. None of them was tried when
-this table was written, which pages and the command say. A set without an archive at a stable address has only
-its publisher's page, and `core fetch` says what to do by hand.
+this table was written, which pages and the command say. A set without an archive at a stable address has
+only its publisher's page, and `core fetch` says what to do by hand.
 """
 
 from __future__ import annotations

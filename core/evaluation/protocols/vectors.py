@@ -69,8 +69,7 @@ def _of_split(
     cache: Cache | None,
     done: int,
 ) -> Generator[int, None, ImageVectors]:
-    """Embed the images of a split or read them from the cache, and yield how many are done, from `done`
-    on."""
+    """Embed the images of a split or read them from the cache; yield how many are done, from `done` on."""
     key = vectors_key(recipe, split, gsd_aware=subject.gsd_aware)
     stored = _stored(cache, key) if cache else None
     if stored is not None:

@@ -1,5 +1,4 @@
-"""The labelled set that is cut from the Blue Marble: its rule, its files, and that classes can be told
-apart."""
+"""The labelled set cut from the Blue Marble: its rule, its files, and that classes can be told apart."""
 
 import math
 
