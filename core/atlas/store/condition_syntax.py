@@ -7,6 +7,7 @@ SQL's WHERE clause.
     predicate  = operand [ comparison | [NOT] BETWEEN | [NOT] IN | [NOT] LIKE | [NOT] ILIKE | IS [NOT] NULL ]
     operand    = product { (+ | -) product };   product = sign { (* | / | %) sign };   sign = [-] primary
     primary    = number | 'text' | TRUE | FALSE | column | summary | ( condition )
+    column     = name [ . field ] [ [ element ] ];   element = 1 | 2 | ... (SQL counts elements of a list from 1)
     summary    = ( SELECT name ( column [, number] ) FROM places )
 
 There are no functions, statements, casts or other subqueries. The parser is a single recursive descent
@@ -39,6 +40,7 @@ MAX_CHARS = 2_000
 MAX_DEPTH = 24
 MAX_TERMS = 100
 MAX_PATTERN_CHARS = 100
+MAX_ELEMENT = 9_999
 SUMMARIES = ("min", "max", "avg", "median", "quantile_cont")
 COMPARISONS = ("=", "==", "<>", "!=", "<=", ">=", "<", ">")
 
@@ -48,7 +50,7 @@ _TOKEN = re.compile(
       | (?P<text>'(?:[^']|'')*')
       | (?P<quoted>"[^"]+")
       | (?P<word>[A-Za-z_][A-Za-z_0-9]*)
-      | (?P<sign><>|!=|<=|>=|==|[=<>()+\-*/%,.])""",
+      | (?P<sign><>|!=|<=|>=|==|[=<>()\[\]+\-*/%,.])""",
     re.VERBOSE,
 )
 _WORDS = {
@@ -112,6 +114,10 @@ def _tokens(text: str) -> list[_Token]:
 
 
 _ADVICE = "compare columns with values, for example gsd_m < 1 AND centre_lat BETWEEN -23 AND 23."
+
+_ELEMENT = (
+    f"An element of a list is a whole number from 1 to {MAX_ELEMENT:,} in brackets, for example pixel_bbox[1]"
+)
 
 
 def _quoted(text: str) -> str:
@@ -267,7 +273,17 @@ class _Parser:
         field = self._name() if self._take(".") else None
         if self._peek() == "(":
             raise FilterError(f"The filter may not call functions ({_quoted(name)}): {_ADVICE}")
-        return Column(name, field)
+        return Column(name, field, self._element() if self._take("[") else None)
+
+    def _element(self) -> int:
+        token = self._token()
+        if token is None or not (token.kind == "number" and token.text.isdecimal()):
+            raise FilterError(f"{_ELEMENT}; the filter needs one {self._where()}.")
+        if len(token.text) > len(str(MAX_ELEMENT)) or int(token.text) == 0:
+            raise FilterError(f"{_ELEMENT}; [{token.text[:_SHOWN]}] is not.")
+        self._at += 1
+        self._require("]")
+        return int(token.text)
 
     def _name(self) -> str:
         token = self._token()

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Column:
-    """Name a column, or with a dot a field of one."""
+    """Name a column, a field of one (with a dot), or an element of a list (in brackets, counted from 1)."""
 
     name: str
     field: str | None = None
+    element: int | None = None
 
 
 @dataclass(frozen=True)

@@ -127,14 +127,14 @@ class _Evaluation:
                 f"{', '.join(names)}."
             )
         values = self._columns[name]
-        if column.field is None:
-            return values
-        fields = [field.name for field in values.type] if pa.types.is_struct(values.type) else []
-        field = _same_word(column.field, fields)
-        if field is None:
-            known = f"it has {', '.join(fields)}" if fields else "it has none"
-            raise FilterError(f"The column {name} has no field {column.field[:60]}: {known}.")
-        return pc.struct_field(values, field)
+        if column.field is not None:
+            fields = [field.name for field in values.type] if pa.types.is_struct(values.type) else []
+            field = _same_word(column.field, fields)
+            if field is None:
+                known = f"it has {', '.join(fields)}" if fields else "it has none"
+                raise FilterError(f"The column {name} has no field {column.field[:60]}: {known}.")
+            values = pc.struct_field(values, field)
+        return values if column.element is None else _element(values, column.element, name)
 
     def _summary(self, summary: Summary) -> Any:
         values = _as_number(self._column(summary.column), summary.name)
@@ -183,6 +183,14 @@ class _Evaluation:
     def _require_time(self) -> None:
         if time.monotonic() > self._deadline:
             raise FilterError(f"The filter took more than {LIMIT_S:g} s and was stopped: make it simpler.")
+
+
+def _element(lists: Any, number: int, name: str) -> Any:
+    """Give one element of every list, counted from 1 as in SQL; null where a list is shorter or missing."""
+    kind = lists.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        raise FilterError(f"The column {name} holds no lists: write it without brackets.")
+    return pc.list_element(pc.list_slice(lists, number - 1, number, return_fixed_size_list=True), 0)
 
 
 def _compare(sign: str, left: Any, right: Any) -> Any:

@@ -22,6 +22,10 @@ COLUMNS = pa.table(
             [datetime(2024, month, 1, tzinfo=UTC) for month in range(1, 6)], pa.timestamp("us", tz="UTC")
         ),
         "box": pa.array([{"west": float(i), "east": i + 1.0} for i in range(5)]),
+        "window": pa.array(
+            [[0, 0, 64, 64], [64, 0, 128, 64], None, [0, 64, 64, 128], [5, 5, 6, 6]], pa.list_(pa.int32(), 4)
+        ),
+        "parts": pa.array([[1], [], None, [3, 4], [None, 5]], pa.list_(pa.int64())),
         "outline": pa.array([b"x", None, b"y", b"z", b"w"], pa.binary()),
     }
 )
@@ -66,6 +70,16 @@ COLUMNS = pa.table(
             "AND lat >= (SELECT median(lat) FROM places) - 5",
             [1],
         ),
+        ("window[1] >= 64", [1]),
+        ("window[3] - window[1] = 64 AND WINDOW[2] > 0", [3]),
+        ('"window"[ 4 ] = 64', [0, 1]),
+        ("window[5] IS NULL", [0, 1, 2, 3, 4]),
+        ("window[9999] > 0", []),
+        ("window[2] IS NULL", [2]),
+        ("parts[1] > 0", [0, 3]),
+        ("parts[2] IN (4, 5)", [3, 4]),
+        ("window[1] = (SELECT max(window[1]) FROM places)", [1]),
+        ("-window[1] < -4 OR parts[1] IS NOT NULL", [0, 1, 3, 4]),
         ("TRUE", [0, 1, 2, 3, 4]),
         ("size = 99999999999", []),
     ],
@@ -112,6 +126,25 @@ def test_a_condition_selects_rows_as_sql_does(condition, rows):
         ("lat > 1 " * 400, "the limit is 2,000"),
         (f"name LIKE '{'%_' * 60}'", "at most 100 characters"),
         ("lat > 1\x00", "cannot be read"),
+        ("window[0] > 1", r"\[0\] is not"),
+        ("window[-1] > 1", "whole number from 1 to 9,999"),
+        ("window[1.5] > 1", "whole number from 1 to 9,999"),
+        ("window[1e3] > 1", "whole number from 1 to 9,999"),
+        ("window['1'] > 1", "whole number from 1 to 9,999"),
+        ("window[lat] > 1", "whole number from 1 to 9,999"),
+        ("window[] > 1", "whole number from 1 to 9,999"),
+        ("window[10000] > 1", r"\[10000\] is not"),
+        (f"window[{'9' * 1900}] > 1", "is not"),
+        ("window[1:2] > 1", "cannot be read"),
+        ("window[1, 2] > 1", r"needs \]"),
+        ("window[1][1] > 1", "not a condition"),
+        ("window[1", r"needs \]"),
+        ("[1] > 1", "not a condition"),
+        ("window > 1", "types that cannot be compared"),
+        ("window[window[1]] > 1", "whole number from 1 to 9,999"),
+        ("lat[1] > 1", "holds no lists"),
+        ("box[1] > 1", "holds no lists"),
+        ("name[1] = 'a'", "holds no lists"),
     ],
 )
 def test_what_is_not_in_the_grammar_is_refused_with_a_sentence(condition, reason):
@@ -126,6 +159,7 @@ def test_the_longest_filter_on_a_million_rows_is_bounded_in_time_and_memory():
     columns = pa.table(
         {
             "lat": np.linspace(-90, 90, count),
+            "window": pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(4 * count, np.int32)), 4),
             "name": pa.array(["a" * 20] * 1000).take(pa.array(np.arange(count) % 1000)),
         }
     )
@@ -135,6 +169,7 @@ def test_the_longest_filter_on_a_million_rows_is_bounded_in_time_and_memory():
         " OR ".join(["lat > (SELECT quantile_cont(lat, 0.3) FROM places)"] * 33),
         f"lat IN ({', '.join(str(n) for n in range(400))})",
         " OR ".join([f"name LIKE '{'%a_' * 20}b'"] * 20),
+        " OR ".join(["window[9999] > window[1]"] * 45),
     ]
     for condition in hostile:
         tracemalloc.start()
