@@ -6,8 +6,9 @@ from importlib import import_module
 import streamlit as st
 from starlette.middleware import Middleware
 
+from core.untrusted import share_among
 from ui.shell.guard import Guard, keep_streamlit_offline, new_login, server_names
-from ui.shell.routes import routes
+from ui.shell.routes import asking_session, routes
 from ui.shell.style import StyledHead
 
 
@@ -33,6 +34,7 @@ def warm_up() -> None:
 
 
 keep_streamlit_offline()
+share_among(asking_session)
 threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
 guard = Middleware(Guard, names=server_names(), login=new_login())
 app = st.App("app.py", routes=routes(), middleware=[guard, Middleware(StyledHead)])

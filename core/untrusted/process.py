@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ import psutil
 
 from ..errors import ExplorerError
 from .messages import MessageError, receive, send
+from .slots import Slots
 from .worker import MEMORY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,16 +54,25 @@ def call(
     *arguments: Any,
     name: str,
     error: type[ExplorerError],
+    exceeded: type[ExplorerError] | None = None,
     limits: Limits = Limits(),
 ) -> Any:
     """Return the result of a module-level function, computed in a child process.
 
     `name` is the name of the file in error messages. Arguments and result may be None, bool, int, float, str,
     bytes, arrays, and lists and dictionaries of them. Raises `error` with the message of the function if it
-    rejects the file, or with one about the limit that it exceeds.
+    rejects the file; `exceeded` (None: also `error`) if the file exceeds a limit or crashes the child process.
     """
     with _pool.lent(name, error) as child:
-        return child.answer(function, arguments, name, error, limits)
+        return child.answer(function, arguments, name, (error, exceeded or error), limits)
+
+
+def share_among(asker: Callable[[], Hashable]) -> None:
+    """Share the child processes fairly among those who ask: `asker` names the caller, in the calling thread.
+
+    None stands for nobody in particular.
+    """
+    _pool.asker = asker
 
 
 class _Child:
@@ -86,9 +96,10 @@ class _Child:
         function: Callable[..., Any],
         arguments: tuple[Any, ...],
         name: str,
-        error: type[ExplorerError],
+        errors: tuple[type[ExplorerError], type[ExplorerError]],
         limits: Limits,
     ) -> Any:
+        error, exceeded = errors
         assert self.process.stdin and self.process.stdout
         request = {
             "function": f"{function.__module__}:{function.__qualname__}",
@@ -101,11 +112,11 @@ class _Child:
                 answer = receive(self.process.stdout, limits.answer_mb * 2**20)
             except (OSError, EOFError, MessageError) as problem:
                 self.end()
-                raise error(_sentence(name, watch.exceeded or str(problem), limits)) from None
+                raise exceeded(_sentence(name, watch.exceeded or str(problem), limits)) from None
         if "refused" in answer:
             raise error(str(answer["refused"])[:2000])
         if "failed" in answer:
-            raise error(_sentence(name, "memory" if answer["failed"] == MEMORY else "", limits))
+            raise exceeded(_sentence(name, "memory" if answer["failed"] == MEMORY else "", limits))
         return answer["result"]
 
     def fit(self) -> bool:
@@ -165,15 +176,17 @@ class _Watch:
 
 
 class _Pool:
-    """Idle child processes, and a queue for callers that wait for one."""
+    """Idle child processes, and the slots of callers that use or wait for one."""
 
     def __init__(self, most: int) -> None:
         self._most, self._lock = most, threading.Lock()
+        self.asker: Callable[[], Hashable] = lambda: None
         self.forget()
 
     @contextmanager
     def lent(self, name: str, error: type[ExplorerError]) -> Generator[_Child]:
-        if not self._turns.acquire(timeout=WAIT_S):
+        slots, asker = self._slots, self.asker()
+        if not slots.acquire(asker, WAIT_S):
             raise error(
                 f"'{name}' was not opened because this server is busy opening other files: "
                 "try again in a minute."
@@ -190,11 +203,11 @@ class _Pool:
                 "try again later."
             ) from None
         finally:
-            self._turns.release()
+            slots.release(asker)
 
     def forget(self) -> None:
         """Forget all child processes, which belong to the parent after a fork."""
-        self._turns = threading.BoundedSemaphore(self._most)
+        self._slots = Slots(self._most)
         self._idle: list[_Child] = []
 
     def close(self) -> None:

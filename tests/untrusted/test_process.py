@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,49 @@ def test_a_child_is_used_again_and_few_are_kept() -> None:
         found = set(pool.map(lambda _: run(os.getpid), range(60)))
     assert 1 <= len(found) <= process.MOST_AT_ONCE
     assert os.getpid() not in found
+
+
+def test_one_visitor_with_many_slow_files_does_not_keep_another_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asker = threading.local()
+    monkeypatch.setattr(process._pool, "asker", lambda: getattr(asker, "name", None))
+
+    def open_as(name: str, seconds: float) -> float:
+        asker.name, started = name, time.monotonic()
+        run(time.sleep, seconds)
+        return time.monotonic() - started
+
+    run(abs, 1)
+    with ThreadPoolExecutor(9) as pool:
+        slow = [pool.submit(open_as, "greedy", 4.0) for _ in range(6)]
+        time.sleep(0.5)
+        assert pool.submit(open_as, "modest", 0.0).result() < 3
+        assert not any(one.done() for one in slow)
+        assert max(one.result() for one in slow) >= 12, "two of them at a time"
+
+
+def test_exceeded_limits_can_be_told_from_refusals() -> None:
+    class TooMuchError(RefusedError):
+        pass
+
+    def attempt(function: Callable[..., Any], *arguments: Any, **limits: float) -> Any:
+        return call(
+            function,
+            *arguments,
+            name="x",
+            error=RefusedError,
+            exceeded=TooMuchError,
+            limits=Limits(**limits),  # pyright: ignore
+        )
+
+    with pytest.raises(TooMuchError, match="takes too long"):
+        attempt(time.sleep, 60, wall_s=0.3)
+    with pytest.raises(TooMuchError, match="memory"):
+        attempt(bytearray, 10**9, memory_mb=200)
+    with pytest.raises(RefusedError) as refusal:
+        attempt(parsed, b"a = [", "x", "toml")
+    assert type(refusal.value) is RefusedError
 
 
 def test_a_child_knows_neither_torch_nor_the_pages() -> None:

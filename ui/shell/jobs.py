@@ -33,6 +33,8 @@ from core.files import write_atomic
 
 JOBS = Path(os.environ.get("EARTH_MAE_JOBS", ROOT / "jobs"))
 AT_ONCE = 1
+TURN_S = 600.0
+"""After this time a running job makes room for another owner's waiting one, and continues later."""
 MAX_WAITING, MAX_WAITING_EACH, MAX_EACH, MAX_OWNERS = 24, 3, 12, 200
 MAX_BYTES_EACH, MAX_BYTES = 8 * 2**30, 64 * 2**30
 KEPT_DAYS = 14
@@ -46,7 +48,7 @@ RECORD, WAITING, CANCELLED, TABLE, UPLOADS, PLACES = (
     "places",
 )
 SERVED = "served"
-"""File whose modification time is when a job of this owner was last started."""
+"""File whose modification time is when a job of this owner was last started, or ended its turn."""
 
 State = Literal["waiting", "running", "stopping", "finished", "cancelled", "stopped"]
 
@@ -258,7 +260,7 @@ def cancel(job: Job) -> None:
     """Stop a job after its current batches. Finished work is kept, and `resume` continues from there."""
     (job.folder / WAITING).unlink(missing_ok=True)
     (job.folder / CANCELLED).touch()
-    _forward_cancel(job)
+    _forward_stop(job)
 
 
 def resume(job: Job) -> None:
@@ -297,18 +299,24 @@ def start_queue() -> None:
 
 
 def run_queue() -> None:
-    """Start waiting jobs if there is capacity, and stop cancelled ones; in one process at a time."""
+    """Start waiting jobs if there is capacity, and stop those that are cancelled or whose turn is over.
+
+    Runs in one process at a time.
+    """
     if not JOBS.is_dir():
         return
     with suppress(Timeout), FileLock(JOBS / "keeper.lock").acquire(timeout=0):
         jobs = _all()
         running = [job for job in jobs if alive(job.folder)]
         for job in running:
-            _forward_cancel(job)
-        for job in _in_order(jobs)[: max(0, AT_ONCE - len(running))]:
+            _end_turn(job, jobs)
+            _forward_stop(job)
+        waiting = [job for job in _in_order(jobs) if job not in running]
+        for job in waiting[: max(0, AT_ONCE - len(running))]:
             (job.folder / WAITING).unlink(missing_ok=True)
             (job.folder.parent / SERVED).touch()
-            launch(job.folder, ["embed", f"--spec={(job.folder / RECORD).resolve()}", "--resume"])
+            spec = (job.folder / RECORD).resolve()
+            launch(job.folder, ["embed", f"--spec={spec}", "--resume", "--untrusted"])
 
 
 def delete_expired() -> None:
@@ -356,11 +364,21 @@ def _queue(job: Job) -> None:
     start_queue()
 
 
-def _forward_cancel(job: Job) -> None:
-    """Ask the process of a cancelled job to stop; called repeatedly, as a starting process misses it."""
-    for table in job.tables.values() if (job.folder / CANCELLED).exists() else ():
-        if table.is_dir():
-            ask_to_stop(table)
+def _end_turn(job: Job, jobs: Sequence[Job]) -> None:
+    """Queue a running job again if its turn is over and another owner waits."""
+    owner = job.folder.parent
+    over = time.time() - _time(owner / SERVED) > TURN_S and not _waits(job)
+    if over and any(_waits(other) and other.folder.parent != owner for other in jobs):
+        (owner / SERVED).touch()
+        (job.folder / WAITING).touch()
+
+
+def _forward_stop(job: Job) -> None:
+    """Ask the process of a cancelled or requeued job to stop; repeated, as a starting process misses it."""
+    if (job.folder / CANCELLED).exists() or _waits(job):
+        for table in job.tables.values():
+            if table.is_dir():
+                ask_to_stop(table)
 
 
 def _waits(job: Job) -> bool:

@@ -19,12 +19,16 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.errors import ExplorerError
 from ui.shell.session_store import Item, SessionStore, sessions
@@ -34,6 +38,9 @@ COOKIE = "_streamlit_xsrf"
 OWNER_COOKIE = "earth_mae_owner"
 """Cookie with the key of a browser's background jobs (`ui/shell/guard.py`)."""
 PAYLOAD, MAX_PAYLOADS = "payload", 64
+THREADS, MAX_AT_ONCE = "threads", 6
+"""Requests of one session that are computed at a time, in threads that no other request needs. Browsers send
+six at a time; the others wait without a thread."""
 PRIVATE = {
     "Cache-Control": "private, no-store",
     "X-Content-Type-Options": "nosniff",
@@ -48,6 +55,7 @@ NOT_FOUND = "There is nothing at this address for you: reload the page that it c
 class Payload:
     """What an id stands for: bytes, or a function of the address's numbers that returns bytes (or None)."""
 
+    session_id: str
     kind: Kind
     name: str | None
     content: Any
@@ -85,7 +93,7 @@ class Payloads:
             for key in [*replaced, *list(mine)[:surplus]]:
                 self._store.remove(PAYLOAD, key)
             key = secrets.token_urlsafe(16)
-            self._store.put(PAYLOAD, key, Item(session_id, Payload(kind, name, content), cookie))
+            self._store.put(PAYLOAD, key, Item(session_id, Payload(session_id, kind, name, content), cookie))
             return key
 
     def get(self, kind: Kind, key: str, cookie: str | None) -> Payload | None:
@@ -95,6 +103,15 @@ class Payloads:
             return None
         return item.value if item.cookie is None or item.same_browser(cookie) else None
 
+    def threads_of(self, session_id: str) -> CapacityLimiter:
+        """The threads that compute a session's requests."""
+        with self._store.lock:
+            item = self._store.get(THREADS, session_id)
+            if item is None:
+                item = Item(session_id, CapacityLimiter(MAX_AT_ONCE))
+                self._store.put(THREADS, session_id, item)
+            return item.value
+
     def __len__(self) -> int:
         """The number of payloads."""
         return len(self._store.items(PAYLOAD))
@@ -102,6 +119,7 @@ class Payloads:
 
 payloads = Payloads()
 _serving = False
+_answering: ContextVar[str | None] = ContextVar("session whose request is being answered", default=None)
 
 
 def share(session_id: str, kind: Kind, content: Any, *, name: str | None = None) -> str:
@@ -115,6 +133,12 @@ def share(session_id: str, kind: Kind, content: Any, *, name: str | None = None)
     return payloads.put(session_id, kind, content, name=name, cookie=st.context.cookies.get(COOKIE))
 
 
+def asking_session() -> str | None:
+    """The id of the session whose script or request runs in this thread; None in other threads."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context.session_id if context else _answering.get()
+
+
 def has_routes() -> bool:
     """Whether this server has the routes: it does under `make app`, not under `streamlit run app.py`."""
     return _serving
@@ -124,19 +148,23 @@ def routes() -> Sequence[Route]:
     """The routes, for st.App. From now on `has_routes` returns True."""
     global _serving
     _serving = True
+    octets, png, page = "application/octet-stream", "image/png", "text/html; charset=utf-8"
     return (
-        Route("/points/{id}", lambda request: _answer(request, "points", "application/octet-stream")),
-        Route("/colours/{id}", lambda request: _answer(request, "colours", "application/octet-stream")),
-        Route("/pictures/{id}/{row}.jpg", lambda request: _answer(request, "pictures", "image/jpeg", "row")),
+        Route("/points/{id}", partial(_answer, kind="points", media_type=octets)),
+        Route("/colours/{id}", partial(_answer, kind="colours", media_type=octets)),
+        Route(
+            "/pictures/{id}/{row}.jpg",
+            partial(_answer, kind="pictures", media_type="image/jpeg", numbers=("row",)),
+        ),
         Route(
             "/tiles/{id}/{z}/{x}/{y}.png",
-            lambda request: _answer(request, "tiles", "image/png", "z", "x", "y"),
+            partial(_answer, kind="tiles", media_type=png, numbers=("z", "x", "y")),
         ),
-        Route("/maps/{id}", lambda request: _answer(request, "maps", "text/html; charset=utf-8")),
+        Route("/maps/{id}", partial(_answer, kind="maps", media_type=page)),
     )
 
 
-def _answer(request: Request, kind: Kind, media_type: str, *numbers: str) -> Response:
+async def _answer(request: Request, kind: Kind, media_type: str, numbers: Sequence[str] = ()) -> Response:
     foreign = request.headers.get("sec-fetch-site", "same-origin") != "same-origin"
     key, cookie = request.path_params["id"], request.cookies.get(COOKIE)
     payload = None if foreign else payloads.get(kind, key, cookie)
@@ -146,9 +174,9 @@ def _answer(request: Request, kind: Kind, media_type: str, *numbers: str) -> Res
     # Starlette's own int convertor fails on 5,000 digits
     if not all(re.fullmatch("[0-9]{1,9}", number) for number in arguments):
         return PlainTextResponse(NOT_FOUND, 404, PRIVATE)
-    content = payload.content
+    threads = payloads.threads_of(payload.session_id)
     try:
-        body = content(*map(int, arguments)) if callable(content) else content
+        body = await to_thread.run_sync(_body, payload, [int(one) for one in arguments], limiter=threads)
     except (ExplorerError, IndexError) as problem:
         return PlainTextResponse(
             str(problem) if isinstance(problem, ExplorerError) else NOT_FOUND, 404, PRIVATE
@@ -158,3 +186,9 @@ def _answer(request: Request, kind: Kind, media_type: str, *numbers: str) -> Res
         if body is None
         else Response(body, media_type=media_type, headers=AS_IS)
     )
+
+
+def _body(payload: Payload, arguments: Sequence[int]) -> bytes | None:
+    """Compute what is asked for, in a thread with a context of its own."""
+    _answering.set(payload.session_id)
+    return payload.content(*arguments) if callable(payload.content) else payload.content

@@ -36,7 +36,7 @@ A file for --spec holds a JSON object:
 {"spec": {"sources": [...], "out": "...", "model": "..."}, "models": [...]}"""
 
 MIN_VALID, MASK_RATIO = 0.5, 0.75
-WITH_SPEC = ("verb", "run", "spec", "resume", "json", "defaults")
+WITH_SPEC = ("verb", "run", "spec", "resume", "untrusted", "json", "defaults")
 """Attributes of the parsed command line that may be set beside --spec."""
 
 
@@ -70,6 +70,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--online",
         action="store_true",
         help="allow internet access, for https addresses of COGs and stac:URL",
+    )
+    add(
+        "--untrusted",
+        action="store_true",
+        help="decode the files given as SOURCE in a separate process with limits on time and memory",
     )
     add("--json", action="store_true", help="print a JSON object about the finished table")
     _add_tiles(parser)
@@ -195,13 +200,15 @@ def run(args: argparse.Namespace) -> int:
     spec, models = request.spec, request.models
     several = len(models) > 1
     if args.patches:
+        if args.untrusted:
+            raise UsageError("--untrusted cannot be combined with --patches: leave one of them out.")
         if several:
             raise UsageError("--patches takes one model: give one, or run the command once for each.")
         return _patches(spec, as_json=args.json)
     if several:
-        steps = embed_with_models(spec, models, resume=args.resume)
+        steps = embed_with_models(spec, models, resume=args.resume, untrusted=args.untrusted)
     else:
-        steps = embed_sources(spec, resume=args.resume)
+        steps = embed_sources(spec, resume=args.resume, untrusted=args.untrusted)
     last: EmbeddingProgress | None = None
     try:
         for step in steps:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...geo.picture import Picture, Raw
 from ...geo.resample import Cut, resize
 from ...geo.sources.raster import GeoTiff
+from ...geo.sources.untrusted import FileLimitError
 from ...geo.stretch import EIGHT_BIT, to_unit
 from ...geo.tile import GeoError, TileRef, TileSpec
 from .grids import Grid
@@ -123,14 +124,19 @@ def _read(grid: Grid, picture: Picture, rows: NDArray[np.int64], tile_px: int) -
 
 
 def _read_run(grid: Grid, picture: Picture, rows: NDArray[np.int64], tile_px: int) -> list[_Tile | None]:
-    """Read windows together, or one by one if something in them is damaged; None for the damaged ones."""
+    """Read windows together, or one by one if something in them is damaged; None for the damaged ones.
+
+    Raises FileLimitError if one window of an untrusted file exceeds the limits: so would the others.
+    """
     read = _cut_windows if grid.lonlat is None else _globe_tiles
     try:
         return [*read(grid, picture, rows, tile_px)]
-    except GeoError:
-        if len(rows) == 1:
-            return [None]
-        return [tile for row in rows for tile in _read_run(grid, picture, np.array([row]), tile_px)]
+    except GeoError as error:
+        if len(rows) > 1:
+            return [tile for row in rows for tile in _read_run(grid, picture, np.array([row]), tile_px)]
+        if isinstance(error, FileLimitError):
+            raise
+        return [None]
 
 
 def _globe_tiles(grid: Grid, _: Picture, rows: NDArray[np.int64], tile_px: int) -> Iterator[_Tile]:

@@ -36,17 +36,20 @@ CACHED_PX = 8 * 224**2
 __all__ = ["EmbeddingProgress", "PatchProgress", "embed_patches", "embed_sources", "embed_with_models"]
 
 
-def embed_sources(spec: EmbeddingSpec, *, resume: bool = False) -> Generator[EmbeddingProgress]:
+def embed_sources(
+    spec: EmbeddingSpec, *, resume: bool = False, untrusted: bool = False
+) -> Generator[EmbeddingProgress]:
     """Embed all sources of a spec into a folder of GeoParquet shards; yields the plan, then after each batch.
 
     Closing the generator, `ask_to_stop(folder)` or a full disk stops the run, and `resume=True` continues it.
+    Files named by path are decoded in a child process with limits on time and memory if they are `untrusted`.
     Raises EmbeddingError, GeoError, PolicyError, and the errors of loading a model.
     """
-    yield from _embed_all([spec], resume=resume)
+    yield from _embed_all([spec], resume=resume, untrusted=untrusted)
 
 
 def embed_with_models(
-    spec: EmbeddingSpec, models: Sequence[str], *, resume: bool = False
+    spec: EmbeddingSpec, models: Sequence[str], *, resume: bool = False, untrusted: bool = False
 ) -> Generator[EmbeddingProgress]:
     """Embed the same windows with several models, each into a subfolder of `spec.out`; windows are read once.
 
@@ -58,10 +61,12 @@ def embed_with_models(
     if len({each.out for each in specs}) < len(specs):
         names = ", ".join(Path(each.out).name for each in specs)
         raise EmbeddingError(f"Two models would write to the same folder ({names}): name each model once.")
-    yield from _embed_all(specs, resume=resume)
+    yield from _embed_all(specs, resume=resume, untrusted=untrusted)
 
 
-def _embed_all(specs: Sequence[EmbeddingSpec], *, resume: bool) -> Generator[EmbeddingProgress]:
+def _embed_all(
+    specs: Sequence[EmbeddingSpec], *, resume: bool, untrusted: bool
+) -> Generator[EmbeddingProgress]:
     """Lock the folders of all models, plan, and work through the plan."""
     sinks: list[TableSink] = []
     try:
@@ -78,7 +83,7 @@ def _embed_all(specs: Sequence[EmbeddingSpec], *, resume: bool) -> Generator[Emb
                     )
                 folder = EmbeddingFolder(Path(spec.out))
                 locks.enter_context(folder.locked())
-                plan = plan or make_plan(spec, recipe.tile_px)
+                plan = plan or make_plan(spec, recipe.tile_px, untrusted=untrusted)
                 batch = spec.batch or _batch_size(recipe.tile_px)
                 sinks.append(TableSink(folder, plan, recipe, policy, model, batch))
             for sink in sinks:

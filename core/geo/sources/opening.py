@@ -61,8 +61,8 @@ def open_source(
     and the address of a STAC item. gsd_m: metres per pixel, for files that do not state it. name: its name in
     the catalogue. online: allow addresses; they are also allowed where online access is on
     (`core.net.online`). untrusted: decode the file in a child process with limits on time and memory, as is
-    always done for bytes. Raises GeoError for missing, empty, damaged or unknown files and an invalid GSD;
-    OnlineError for network errors or while online access is off.
+    always done for bytes; folders and packs are then refused. Raises GeoError for missing, empty, damaged or
+    unknown files and an invalid GSD; OnlineError for network errors or while online access is off.
     """
     require_gsd(gsd_m)
     if isinstance(path, bytes):
@@ -76,6 +76,7 @@ def open_source(
     except (OSError, ValueError, RuntimeError) as error:
         raise GeoError("This path is not valid: give the path of a local file or folder.") from error
     if is_folder:
+        _require_single(file, untrusted)
         return FolderSource(file, gsd_m=gsd_m, name=name)
     if not is_file:
         raise GeoError(f"There is no file '{file.name}': check the path, or give the folder that holds it.")
@@ -83,10 +84,19 @@ def open_source(
         head = stream.read(64)
     kind = sniff(head, file.name)
     if kind == "zip":
+        _require_single(file, untrusted)
         return PackSource(file, name=name)
     return SingleSource(
         load_picture(file, untrusted=untrusted), Entry(file.name, file.name, gsd_m), kind, name=name or "file"
     )
+
+
+def _require_single(file: Path, untrusted: bool) -> None:
+    """Raise GeoError for an untrusted folder or pack, whose pictures are decoded in this process."""
+    if untrusted:
+        raise GeoError(
+            f"'{file.name}' holds several pictures: only a single file can be opened as untrusted."
+        )
 
 
 def _from_bytes(data: bytes, gsd_m: float | None, name: str) -> Source:

@@ -28,6 +28,10 @@ LIMITS = Limits(cpu_s=10.0, wall_s=60.0, memory_mb=1536, answer_mb=1024)
 PREFIX = "earth-mae-upload-"
 
 
+class FileLimitError(GeoError):
+    """An untrusted file that takes more time or memory than `LIMITS`, or crashes the process that reads it."""
+
+
 def run_on(
     kind: type[GeoTiff], origin: object, name: str, function: Callable[..., Any], *arguments: Any
 ) -> Any:
@@ -36,7 +40,15 @@ def run_on(
         raise GeoError(f"'{name}' is not a local file: download it first.")
     names = [f"{each.__module__}:{each.__qualname__}" for each in (kind, function)]
     return call(
-        on_raster, str(origin.absolute()), name, *names, *arguments, name=name, error=GeoError, limits=LIMITS
+        on_raster,
+        str(origin.absolute()),
+        name,
+        *names,
+        *arguments,
+        name=name,
+        error=GeoError,
+        exceeded=FileLimitError,
+        limits=LIMITS,
     )
 
 
@@ -46,7 +58,21 @@ def on_raster(path: str, name: str, kind: str, function: str, *arguments: Any) -
         status = Path(path).stat()
     except OSError:
         raise ExplorerError(f"'{name}' is no longer there: upload it again.") from None
-    return _named(function)(_raster(path, name, kind, status.st_mtime_ns, status.st_size), *arguments)
+    try:
+        return _named(function)(_raster(path, name, kind, status.st_mtime_ns, status.st_size), *arguments)
+    except GeoError as error:
+        if _lacked_memory(error):
+            raise MemoryError from error
+        raise
+
+
+def _lacked_memory(error: BaseException | None) -> bool:
+    """Whether an error goes back to memory that could not be allocated, by NumPy or by GDAL."""
+    while error is not None:
+        if isinstance(error, MemoryError) or type(error).__name__ == "CPLE_OutOfMemoryError":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @lru_cache(maxsize=4)

@@ -13,7 +13,7 @@ from rasterio.transform import from_origin
 
 from core.atlas import open_table
 from core.atlas.analysis.match import same_places
-from core.engine.embedding.folder import LOCK
+from core.engine.embedding.folder import LOCK, STOP
 from core.engine.embedding.spec import EmbeddingSpec, folder_of
 from ui.shell import jobs
 from ui.shell.jobs import Job, JobError
@@ -217,6 +217,46 @@ def test_owners_take_turns(scene, launched):
     launched.clear()
     jobs.run_queue()
     assert launched == [only.folder]
+
+
+def test_a_long_job_makes_room_for_another_owner_and_continues_later(scene, launched, monkeypatch):
+    monkeypatch.setattr(jobs, "TURN_S", 60.0)
+    greedy, modest = jobs.new_owner(), jobs.new_owner()
+    long, next_one = jobs.start(greedy, "long", spec(scene)), jobs.start(greedy, "next", spec(scene))
+    for at, job in enumerate((long, next_one)):
+        os.utime(job.folder / jobs.WAITING, (1000 + at, 1000 + at))
+    jobs.run_queue()
+    long.table.mkdir()
+    os.utime(long.folder.parent / jobs.SERVED, (time.time() - 100,) * 2)
+    jobs.run_queue()
+    assert not (long.table / STOP).exists(), "only its own owner waits"
+    short = jobs.start(modest, "short", spec(scene))
+    jobs.run_queue()
+    assert (long.table / STOP).exists()
+    assert launched == [long.folder], "until it has stopped nothing else is started"
+    launched.clear()
+    assert long.state == "waiting"
+    jobs.run_queue()
+    assert launched == [short.folder]
+    assert [jobs.place_in_queue(job) for job in (next_one, long)] == [1, 2]
+
+
+def test_a_job_within_its_turn_is_left_alone(scene, launched):
+    long = jobs.start(jobs.new_owner(), "long", spec(scene))
+    jobs.run_queue()
+    long.table.mkdir()
+    jobs.start(jobs.new_owner(), "short", spec(scene))
+    jobs.run_queue()
+    assert not (long.table / STOP).exists()
+    assert long.state == "running"
+
+
+def test_uploads_are_decoded_within_limits(scene, monkeypatch):
+    asked = []
+    monkeypatch.setattr(jobs, "launch", lambda folder, arguments: asked.append(arguments))
+    jobs.start(jobs.new_owner(), "mine", spec(scene))
+    jobs.run_queue()
+    assert "--untrusted" in asked[0]
 
 
 def test_one_owner_cannot_fill_the_queue(scene, launched):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
+import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from streamlit.testing.v1 import AppTest
 from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
 
 from core.errors import ExplorerError
@@ -51,8 +54,8 @@ def payloads(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> Payloads:
     return payloads
 
 
-def request(path: str, cookie: str | None = ALICE, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    """Request a path; return status, headers and body."""
+async def get(path: str, cookie: str | None = ALICE, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """What the server answers: status, headers, body."""
     sent: list[dict[str, Any]] = []
     sent_headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     if cookie is not None:
@@ -78,11 +81,16 @@ def request(path: str, cookie: str | None = ALICE, **headers: str) -> tuple[int,
     async def send(message: Any) -> None:
         sent.append(message)
 
-    with ThreadPoolExecutor(1) as thread:  # a browser test may have left an event loop in this thread
-        thread.submit(asyncio.run, Starlette(routes=list(routes.routes()))(scope, receive, send)).result()
+    await Starlette(routes=list(routes.routes()))(scope, receive, send)
     start = next(message for message in sent if message["type"] == "http.response.start")
     body = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")
     return start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body
+
+
+def request(path: str, cookie: str | None = ALICE, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Do so in a thread of its own: a browser test may have left an event loop in this one."""
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(asyncio.run, get(path, cookie, **headers)).result()
 
 
 def test_owner_receives_a_payload_that_no_cache_may_store(payloads: Payloads) -> None:
@@ -234,3 +242,54 @@ def test_invalid_numbers_are_404(payloads: Payloads, number: str) -> None:
     ):
         assert request(path)[::2] == (404, routes.NOT_FOUND.encode())
     assert request(f"/pictures/{pictures}/12.jpg")[0] == 200
+
+
+def test_the_session_that_asks_is_known_in_scripts_and_requests(payloads: Payloads) -> None:
+    key = payloads.put(
+        "alice", "pictures", lambda row: (routes.asking_session() or "nobody").encode(), cookie=ALICE
+    )
+    assert request(f"/pictures/{key}/1.jpg")[2] == b"alice"
+    assert routes.asking_session() is None
+
+    def script() -> None:
+        import streamlit as st
+
+        from ui.shell.routes import asking_session
+
+        st.text(asking_session())
+
+    assert AppTest.from_function(script).run().text[0].value
+
+
+def test_slow_pictures_of_one_session_keep_no_other_waiting(payloads: Payloads) -> None:
+    busy, most = threading.Lock(), [0, 0]
+
+    def slow(row: int) -> bytes:
+        with busy:
+            most[0] += 1
+            most[1] = max(most)
+        time.sleep(0.1)
+        with busy:
+            most[0] -= 1
+        return b"slow"
+
+    key, other = (
+        payloads.put("alice", "pictures", slow, cookie=ALICE),
+        payloads.put("bob", "points", b"quick", cookie=BOB),
+    )
+    finished: list[str] = []
+
+    async def one(path: str, cookie: str) -> None:
+        await get(path, cookie)
+        finished.append(path[1:7])
+
+    async def crowd() -> None:
+        slow_ones = [asyncio.create_task(one(f"/pictures/{key}/{n}.jpg", ALICE)) for n in range(60)]
+        await asyncio.sleep(0.05)
+        await one(f"/points/{other}", BOB)
+        await asyncio.gather(*slow_ones)
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(asyncio.run, crowd()).result()
+    assert finished[0] == "points"
+    assert most[1] == routes.MAX_AT_ONCE
