@@ -3,6 +3,7 @@ order, pictures have names."""
 
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -48,6 +49,23 @@ def test_a_page_keeps_still_and_can_be_read(
     assert all(below - above <= 1 for above, below in pairwise(levels)), levels
     assert page.evaluate("unnamedImages()") == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_request_of_a_page_fails(local_page: Page, address: str, path: str) -> None:
+    failed: list[str] = []
+    local_page.on(
+        "response",
+        lambda answer: failed.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
+    )
+    page = loaded(local_page, f"{address}/{path}", 1400, "light")
+    page.get_by_test_id("stSidebar").get_by_role(
+        "link", name="Evaluate" if path == "Globe" else "Globe"
+    ).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Evaluate" if path == "Globe" else "Globe")
+    assert urlsplit(page.url).path == ("/Evaluate" if path == "Globe" else "/Globe")
+    page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')")
+    assert failed == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "dark"), (400, "light")])

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -14,11 +16,16 @@ import numpy as np
 import pytest
 from earth_mae_components import contains, decode_polygon
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from core.atlas import EmbeddingTable, open_table
-from tests.browser.conftest import patient
+from core.engine.embedding.folder import LOG, PLAN
+from core.engine.embedding.spec import EmbeddingSpec
+from tests.browser.conftest import SLOW_MS, patient
 from tests.conftest import ROOT
 from tests.globe_tables import write_field, write_other, write_world
+from ui.shell import jobs
+from ui.shell.routes import OWNER_COOKIE
 
 pytestmark = pytest.mark.browser
 MOST_SOCKET_BYTES = 100_000
@@ -41,8 +48,17 @@ def table(tables: Path) -> EmbeddingTable:
     return open_table(tables / "world of tests")
 
 
+@pytest.fixture(scope="session")
+def jobs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server of these tests keeps its jobs."""
+    return tmp_path_factory.mktemp("jobs")
+
+
 @pytest.fixture
-def address(serve: Callable[..., str], tables: Path) -> str:
+def address(
+    serve: Callable[..., str], tables: Path, jobs_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    monkeypatch.setenv("EARTH_MAE_JOBS", str(jobs_folder))
     return f"{serve(ROOT / 'serve.py', data=tables)}/Globe?table=world+of+tests"
 
 
@@ -70,6 +86,28 @@ def click(page: Page, scene: Locator, x: float, y: float) -> None:
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
 
+def click_until(page: Page, scene: Locator, x: float, y: float, url: str) -> None:
+    """Click again until the address says so: while the camera is still under way a click can miss the points."""
+    expect(scene).to_be_visible()
+    end = time.monotonic() + SLOW_MS / 1000
+    while not re.search(url, page.url):
+        assert time.monotonic() < end, page.url
+        click(page, scene, x, y)
+        with suppress(PlaywrightTimeoutError):
+            page.wait_for_url(re.compile(url), timeout=5000)
+
+
+def wait_for_camera(page: Page, condition: str) -> None:
+    """Wait until the globe's camera in the address fulfils a condition on `lon`, `lat` and `zoom`."""
+    page.wait_for_function(
+        f"""() => {{
+            const [view, ...numbers] = (new URLSearchParams(location.search).get('cam') ?? '').split(',');
+            const [lon, lat, zoom] = numbers.map(Number);
+            return view === 'g' && {condition};
+        }}"""
+    )
+
+
 def lasso(page: Page, scene: Locator, x: float, y: float, radius: float, nth: int = 0) -> None:
     page.get_by_role("button", name="Lasso").nth(nth).click()
     box = scene.bounding_box()
@@ -82,31 +120,51 @@ def lasso(page: Page, scene: Locator, x: float, y: float, radius: float, nth: in
     page.mouse.up()
 
 
-def rests(page: Page) -> None:
-    page.wait_for_timeout(1000)
-    page.wait_for_function(RESTS)
-
-
 def test_a_table_that_is_opened_is_looked_at_as_a_whole(local_page: Page, address: str) -> None:
     scene = opened(local_page, f"{address}&cam=g,20,0,2")
     local_page.get_by_test_id("stSelectbox").filter(has_text="Table").locator("input").click()
     local_page.get_by_role("option", name="a field").click()
     expect(local_page.locator(".counted")).to_have_text("200 points")
-    rests(local_page)
-    click(local_page, scene, 0.25, 0.5)
-    expect(local_page).to_have_url(re.compile("place=place"))
+    click_until(local_page, scene, 0.25, 0.5, "place=place")
     for _ in range(6):
         local_page.keyboard.press("ArrowRight")
-    expect(local_page).to_have_url(re.compile("cam=g"))
-    rests(local_page)
-    away = float(said(local_page)["cam"].split(",")[1])
+    wait_for_camera(local_page, "Math.abs(lon - 170) > 0.1")
     local_page.get_by_role("button", name="Show everything").click()
-    rests(local_page)
-    view, lon, lat, zoom = said(local_page)["cam"].split(",")[:4]
-    assert view == "g"
-    assert (float(lon), float(lat)) == pytest.approx((170, -44), abs=0.05)
-    assert abs(away - float(lon)) > 0.1
-    assert 8 < float(zoom) <= 11.5
+    wait_for_camera(
+        local_page, "Math.abs(lon - 170) < 0.05 && Math.abs(lat + 44) < 0.05 && zoom > 8 && zoom <= 11.5"
+    )
+
+
+def test_explore_opens_the_table_and_scrolls_to_the_maps(
+    local_page: Page, address: str, jobs_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = local_page
+    scene = opened(page, f"{address}&tab=My+imagery")
+    owner = next(one["value"] for one in page.context.cookies() if one["name"] == OWNER_COOKIE)
+    finished_job(jobs_folder, owner, "my field", monkeypatch)
+    page.reload()
+    page.set_viewport_size({"width": 1400, "height": 500})
+    explore = page.get_by_role("button", name="Explore", exact=True)
+    explore.scroll_into_view_if_needed()
+    page.wait_for_function(RESTS)
+    explore.evaluate("button => button.scrollIntoView({ block: 'center' })")
+    expect(scene).not_to_be_in_viewport()
+    explore.click()
+    expect(page.locator(".counted")).to_have_text("150 points")
+    expect(scene).to_be_in_viewport(ratio=0.3)
+    assert said(page)["table"] == "my field"
+
+
+def finished_job(folder: Path, owner: str, title: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a finished job of this owner on disk."""
+    monkeypatch.setattr(jobs, "JOBS", folder)
+    monkeypatch.setattr(jobs, "start_queue", lambda: None)
+    job = jobs.start(owner, title, EmbeddingSpec((f"{title}.tif",), "", "mae_tiny"))
+    (job.folder / jobs.WAITING).unlink()
+    write_field(job.table, 20.0, 50.0, 150)
+    (job.table / PLAN).write_text('{"windows": 150}')
+    (job.table / LOG).write_text('{"time": 1, "event": "end", "done": 150}\n')
+    assert job.state == "finished"
 
 
 def test_a_click_on_the_pacific_shows_its_tile_its_neighbours_and_what_is_imagined(

@@ -6,8 +6,11 @@ The server puts it into the page's head (`StyledHead`), so that it applies to th
 
 from __future__ import annotations
 
+import json
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import config
 
 from core.viz.theme import CODE_COLOURS, ON_PRIMARY, QUIET_TEXT, WARNING_TEXT, by_theme
 
@@ -89,13 +92,17 @@ narrow screen, columns stacked below another one stay hidden until the page's fi
 name descendants too, because Streamlit makes captions visible by a rule of their own."""
 
 STYLE = f"<style>{_CONTRAST}{_CARDS}{_SPACE}</style>"
+BASE = "<script>window.__streamlit = {{ BACKEND_BASE_URL: location.origin + {path} }}</script>"
+"""Tells Streamlit's client where the server is: it would first try below the path of the page, two 404s."""
 
 
 class StyledHead:
-    """ASGI middleware that puts the stylesheet into the head of every HTML page."""
+    """ASGI middleware that adds the stylesheet and the server's address to the head of every HTML page."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        path = "/" + str(config.get_option("server.baseUrlPath") or "").strip("/")
+        self._head = (STYLE + BASE.format(path=json.dumps(path).replace("<", r"\u003c"))).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward everything; hold back an HTML response until it is complete."""
@@ -119,7 +126,7 @@ class StyledHead:
                 body += message.get("body", b"")
                 if message.get("more_body"):
                     return
-                body = body.replace(b"</head>", STYLE.encode() + b"</head>", 1)
+                body = body.replace(b"</head>", self._head + b"</head>", 1)
                 headers = MutableHeaders(raw=start["headers"])
                 headers["content-length"] = str(len(body))
                 for name in ("etag", "last-modified"):  # they name the file without the stylesheet

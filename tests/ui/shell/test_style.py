@@ -11,10 +11,11 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from streamlit import config
 
 from core.viz.theme import CODE_COLOURS, ON_PRIMARY, QUIET_TEXT, WARNING_TEXT
 from tests.conftest import ROOT
-from ui.shell.style import STYLE, StyledHead
+from ui.shell.style import BASE, STYLE, StyledHead
 
 THEME = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
 SOURCES = [
@@ -64,8 +65,20 @@ def client() -> TestClient:
 
 def test_head_of_a_page_contains_the_stylesheet(client):
     answer = client.get("/page", headers={"Accept": "text/html"})
-    assert answer.text == PAGE.replace("</head>", f"{STYLE}</head>")
+    script = BASE.format(path='"/"')
+    assert answer.text == PAGE.replace("</head>", f"{STYLE}{script}</head>")
     assert int(answer.headers["content-length"]) == len(answer.content) and "etag" not in answer.headers
+
+
+def test_the_address_of_the_server_includes_its_base_path(monkeypatch):
+    option = config.get_option
+    monkeypatch.setattr(
+        config, "get_option", lambda name: "/maps/" if name == "server.baseUrlPath" else option(name)
+    )
+    app = Starlette(
+        routes=[Route("/page", lambda _: HTMLResponse(PAGE))], middleware=[Middleware(StyledHead)]
+    )
+    assert 'location.origin + "/maps" }' in TestClient(app).get("/page").text
 
 
 def test_other_responses_are_unchanged(client):
