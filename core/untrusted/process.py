@@ -61,7 +61,8 @@ def call(
 
     `name` is the name of the file in error messages. Arguments and result may be None, bool, int, float, str,
     bytes, arrays, and lists and dictionaries of them. Raises `error` with the message of the function if it
-    rejects the file; `exceeded` (None: also `error`) if the file exceeds a limit or crashes the child process.
+    rejects the file; `exceeded` (None: `error` too) if the file exceeds a limit or crashes the child
+    process.
     """
     with _pool.lent(name, error) as child:
         return child.answer(function, arguments, name, (error, exceeded or error), limits)
