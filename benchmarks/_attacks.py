@@ -1,7 +1,4 @@
-"""Attacks on a server that is open to strangers, one function each.
-
-Every one returns a line about the outcome.
-"""
+"""Attacks on a server that is open to strangers, one function each, which returns a line about the outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +12,9 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import numpy as np
-from _visitor import Visitor, VisitorError, click
+import pyarrow as pa
+import pyarrow.parquet as pq
+from _visitor import Visitor, VisitorError, click, select
 from PIL import Image
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
@@ -36,6 +35,10 @@ LINKS = (
     "at=nan,inf",
     "tile=upload/" + "A" * 22,
 )
+
+
+class MissedError(Exception):
+    """An attack that did not reach what it attacks, because a page has changed."""
 
 
 def hostile_links(port: int) -> str:
@@ -84,17 +87,24 @@ def memory_by_upload(port: int) -> str:
 
 def hostile_weights(port: int) -> str:
     """Weights with pickles that hash forever, deep nesting, or headers of terabytes."""
-    return _upload_each(port, "Mask_Lab", "", "Load it", weights_files())
+    return _upload_each(port, "Mask_Lab", "", "Weights file", "Load", weights_files())
 
 
 def hostile_imagery(port: int) -> str:
     """Rasters and pictures of a few kilobytes that decompress to gigabytes."""
-    return _upload_each(port, "Globe", "tab=My+imagery", "Embed it", imagery_files())
+    door = ("Globe", "tab=My+imagery", "GeoTIFF, PNG or JPEG", "Start embedding")
+    return _upload_each(port, *door, imagery_files(), choose=("Imagery", "Upload"))
 
 
 def hostile_recipes(port: int) -> str:
     """Recipes of many megabytes, with deep nesting, and with long numbers."""
-    return _upload_each(port, "Evaluate", "", "Run", recipe_files())
+    return _upload_each(port, "Evaluate", "", "Recipe", "Run it again", recipe_files())
+
+
+def hostile_tables(port: int) -> str:
+    """Tables that are bombs, cut short or full of nonsense, opened on the Globe. `soak.py` serves them."""
+    said = [_open(port, "Globe", "table=" + quote(name.removesuffix(".parquet"))) for name in table_files()]
+    return f"{sum(bool(text) for text in said)} of {len(said)} answered with a sentence"
 
 
 def clearing_caches(port: int) -> str:
@@ -145,10 +155,20 @@ def slow_requests(port: int) -> str:
 
 
 ATTACKS: tuple[Callable[[int], str], ...] = (
-    hostile_links, hostile_filters, long_numbers, rebinding, memory_by_upload, hostile_weights,
-    hostile_imagery, hostile_recipes,
-    clearing_caches, nonsense_frames, many_tabs, slow_requests,
-)  # fmt: skip
+    hostile_links,
+    hostile_filters,
+    long_numbers,
+    rebinding,
+    memory_by_upload,
+    hostile_weights,
+    hostile_imagery,
+    hostile_recipes,
+    hostile_tables,
+    clearing_caches,
+    nonsense_frames,
+    many_tabs,
+    slow_requests,
+)
 
 
 def weights_files() -> dict[str, bytes]:
@@ -171,17 +191,25 @@ def weights_files() -> dict[str, bytes]:
 
 
 def imagery_files() -> dict[str, bytes]:
-    """By name: an empty GeoTIFF of 900 million pixels, a JPEG of thousands of scans, a PNG of 20,000 x
-    3,000."""
+    """By name: an empty GeoTIFF of 900 million px, a JPEG of thousands of scans, a PNG of 20,000 x 3,000 px."""
     from rasterio import MemoryFile
     from rasterio.transform import from_origin
 
     with MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", width=30_000, height=30_000, count=3, dtype="uint8", tiled=True, blockxsize=512,
-            blockysize=512, compress="deflate",
-            sparse_ok=True, crs="EPSG:32610", transform=from_origin(5e5, 4e6, 1, 1),
-        ):  # fmt: skip
+            driver="GTiff",
+            width=30_000,
+            height=30_000,
+            count=3,
+            dtype="uint8",
+            tiled=True,
+            blockxsize=512,
+            blockysize=512,
+            compress="deflate",
+            sparse_ok=True,
+            crs="EPSG:32610",
+            transform=from_origin(5e5, 4e6, 1, 1),
+        ):
             pass
         raster = bytes(memory.read())
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8))
@@ -208,6 +236,29 @@ def recipe_files() -> dict[str, bytes]:
     }
 
 
+def table_files() -> dict[str, bytes]:
+    """By name: tables that decode to gigabytes, are cut short, or hold shapes inside shapes without end."""
+    rows = 20_000
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(rows * 8, np.float32)), 8)
+    words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), ["x" * 1_000_000])
+    shapes = struct.pack("<BII", 1, 7, 1) * 100_000 + struct.pack("<BIdd", 1, 1, 0.0, 0.0)
+    whole = _parquet(pa.table({"embedding": vectors}))
+    return {
+        "words.parquet": _parquet(pa.table({"embedding": vectors, "id": words}), store_schema=False),
+        "runs.parquet": _parquet(pa.table({f"e{n}": np.zeros(20_000_000, np.float32) for n in range(8)})),
+        "shapes.parquet": _parquet(pa.table({"embedding": vectors[:8], "geometry": pa.array([shapes] * 8)})),
+        "cut.parquet": whole[: len(whole) // 2],
+        "footer.parquet": whole[:-8] + b"\xff\xff\xff\xffPAR1",
+        "model.parquet": _parquet(pa.table({"embedding": vectors, "model": [f"{n}" for n in range(rows)]})),
+    }
+
+
+def _parquet(table: pa.Table, **options: bool) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(table, out, compression="zstd", **options)
+    return out.getvalue()
+
+
 def _visitor(port: int, page: str = "", query: str = "") -> Visitor:
     return Visitor(port, page, query, wait_s=PATIENCE_S)
 
@@ -218,21 +269,32 @@ def _open(port: int, page: str, query: str) -> str:
         return visitor.said()
 
 
-def _upload_each(port: int, page: str, query: str, button: str, files: dict[str, bytes]) -> str:
-    """Upload each file, press the start button, and return what the page says."""
+def _upload_each(
+    port: int,
+    page: str,
+    query: str,
+    field: str,
+    button: str,
+    files: dict[str, bytes],
+    choose: tuple[str, str] | None = None,
+) -> str:
+    """Upload each file to a field, press the button where there is one, and return what the page says.
+
+    `choose` selects an option first. Raises MissedError if the page has no such field.
+    """
     told: list[str] = []
     for name, data in files.items():
         with _visitor(port, page, query) as visitor:
             visitor.run()
-            fields = list(visitor.all("file_uploader"))
-            if not fields:
-                told.append(f"{name}: the page takes no file")
-                continue
-            status, state = visitor.upload(fields[0], name, data)
+            try:
+                if choose:
+                    visitor.run(select(visitor.find("button_group", choose[0]), choose[1]))
+                uploader = visitor.find("file_uploader", field)
+            except VisitorError as problem:
+                raise MissedError(f"{page} has changed: {problem}") from problem
+            status, state = visitor.upload(uploader, name, data)
             took = visitor.run(state) if status == 204 else 0.0
-            buttons = [
-                one for one in visitor.all("button") if one.label.startswith(button) and not one.disabled
-            ]
+            buttons = [one for one in visitor.all("button") if one.label == button and not one.disabled]
             if status == 204 and buttons:
                 took += visitor.run(click(buttons[0]))
             told.append(f"{name}: {status}, {took:.1f} s, {visitor.said()[:90] or 'no words'}")

@@ -207,6 +207,13 @@ def slide(slider: Any, *values: float) -> WidgetState:
     return state
 
 
+def select(group: Any, *options: str) -> WidgetState:
+    """What a group of buttons says when options are chosen."""
+    state = WidgetState(id=group.id)
+    state.string_array_value.data.extend(options)
+    return state
+
+
 def write(field: Any, text: str) -> WidgetState:
     """What a text field says."""
     return WidgetState(id=field.id, string_value=text)

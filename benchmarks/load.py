@@ -1,12 +1,11 @@
-"""How the Mask Lab answers when many people move its slider at once: each is a session of its own over a real
-websocket.
+"""How the Mask Lab answers when many people move its slider at once, each in a session over a real websocket.
 
     python benchmarks/load.py [--people 1,10,25] [--seconds 40] [--pause 0] [--anyway]
 
-Every person moves "Masking ratio", waits until the changed picture has arrived, waits `--pause` seconds and
-moves it again. Printed are moves per second, p50 and p95 from the move to the picture, processor seconds per
-move, the server's memory, and the load average. The clients speak Streamlit's protocol without a browser, so
-that the two share the machine's cores only with a few milliseconds a move.
+Every person moves "Masking ratio", waits until the changed picture has arrived, waits `--pause` seconds and moves it
+again. Printed are moves per second, p50 and p95 from the move to the picture, processor seconds per move, the
+server's memory, and the load average. The clients speak Streamlit's protocol without a browser, so that they take
+only a few milliseconds a move of the machine's cores.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ PATIENCE_S = 300
 
 @dataclass
 class Person:
-    """One browser session, and the picture that it looks at; widgets that it never touched are left
-    unsaid."""
+    """One browser session and the picture that it shows; it sends only widgets that it has touched."""
 
     socket: ClientConnection
     page: str = "Mask_Lab"
@@ -104,10 +102,9 @@ class Measured:
     def sentence(self, people: int) -> str:
         p50, p95 = np.percentile(self.moves, (50, 95))
         return (
-            f"{people:3} people   {len(self.moves) / self.wall_s:5.2f} moves/s   p50 {p50:6.2f} s   p95 "
-            f"{p95:6.2f} s   "
-            f"{self.cpu_s / len(self.moves):5.2f} CPU s a move   {self.memory_mb:6.0f} MB   load "
-            f"{os.getloadavg()[0]:.1f}   n {len(self.moves)}"
+            f"{people:3} people   {len(self.moves) / self.wall_s:5.2f} moves/s   "
+            f"p50 {p50:6.2f} s   p95 {p95:6.2f} s   {self.cpu_s / len(self.moves):5.2f} CPU s a move   "
+            f"{self.memory_mb:6.0f} MB   load {os.getloadavg()[0]:.1f}   n {len(self.moves)}"
         )
 
 
@@ -124,8 +121,7 @@ async def measure(
     cpu, start = _cpu(server), time.perf_counter()
 
     async def keep_moving(person: Person) -> None:
-        """Move to other places only, for what was seen before is still in memory; done when there are none
-        left."""
+        """Move to new places only, because results are cached; done when there are none left."""
         await asyncio.sleep(chance.random() * pause_s)
         for percent in chance.sample(range(5, 96), 91):
             if percent == 75:

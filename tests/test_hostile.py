@@ -1,5 +1,7 @@
-"""A hundred and more hostile files through every door that takes files: a sentence each, in little time, and
-the server's memory flat."""
+"""Hundreds of hostile files through every door that takes files: a sentence each, in little time and memory.
+
+The doors of tables and zips are in test_hostile_tables.py and test_hostile_packs.py.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,7 @@ from core.errors import ExplorerError
 from tests import hostile_files
 
 SECONDS, MEGABYTES = 20, 300
-"""What one file may take of this process and its children on a loaded machine; of processor time the limits
-allow 12 s."""
+"""What one file may take on a loaded machine; the limits allow 12 s of processor time."""
 
 ODD = hostile_files.odd_imagery()
 WEIGHTS, IMAGERY, TEXTS, LINKS = (
@@ -89,8 +90,7 @@ def test_imagery_in_the_mask_lab(name: str) -> None:
 
 @pytest.mark.parametrize("name", IMAGERY)
 def test_my_imagery(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kept for a job and planned; what is kept at all must still be refused by the plan, and by the tiles
-    that are read of it."""
+    """Stored for a job and planned: what is stored must be refused by the plan or by its tiles."""
     from core.engine.embedding.plan import make_plan
     from core.engine.embedding.spec import EmbeddingSpec
     from core.geo import TileSpec, open_source

@@ -41,6 +41,8 @@ def test_page_opens_with_recorded_results(open_page, monkeypatch):
     app = open_page(PAGE)
     assert not app.exception and not app.error
     assert sorted(app.dataframe[0].value["recipe"]) == sorted(result.recipe.key[:6] for result in shipped)
+    labels = [box.label for kind in (app.selectbox, app.multiselect) for box in kind]
+    assert len(labels) == len(set(labels)), "no two lists have the same name"
 
 
 def test_stored_results_are_shown_with_recipe_and_confusion(open_page, own_cache, shared_data):

@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
@@ -91,7 +92,7 @@ def _zip_kind(path: Path, changed: int, size: int) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError):
         return ""
     if _packed_index(names):
         return "labelled" if _index_has(path, "label", changed, size) else ""
@@ -107,6 +108,8 @@ def _index_has(path: Path, column: str, changed: int, size: int) -> bool:
     del changed, size
     rows = csv.DictReader(io.StringIO(_index(path)))
     try:
+        if not {"file", column} <= set(rows.fieldnames or ()):
+            return False
         return any(row.get("file") and row.get(column) for row in rows)
     except csv.Error:
         return False
@@ -119,14 +122,8 @@ def _index(path: Path) -> str:
                 return file.read(INDEX_BYTES).decode("utf-8-sig", "replace")
         with zipfile.ZipFile(path) as archive, archive.open(_packed_index(archive.namelist())) as member:
             return member.read(INDEX_BYTES).decode("utf-8-sig", "replace")
-    except (
-        OSError,
-        KeyError,
-        ValueError,
-        RuntimeError,
-        zipfile.BadZipFile,
-    ):  # RuntimeError: a zip with a password
-        return ""
+    except (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return ""  # damaged, or (RuntimeError) with a password or packed in an unknown way
 
 
 def _index_in(folder: Path) -> Path:

@@ -32,7 +32,7 @@ def metadata_json(schema: pa.Schema, key: bytes) -> dict[str, Any]:
     """Return a JSON object in a file's metadata; empty if there is none or it is invalid."""
     try:
         value = json.loads((schema.metadata or {}).get(key, b"{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -49,7 +49,7 @@ def place_columns(schema: pa.Schema) -> dict[str, Any]:
     """Find the place: the GeoParquet column, `geometry`, a `bbox` struct, or two columns of degrees."""
     names = set(schema.names)
     primary = metadata_json(schema, b"geo").get("primary_column", "geometry")
-    for name in (primary, "geometry", "geom", "wkb_geometry"):
+    for name in (str(primary), "geometry", "geom", "wkb_geometry"):
         if name in names and (
             pa.types.is_binary(schema.field(name).type) or pa.types.is_large_binary(schema.field(name).type)
         ):

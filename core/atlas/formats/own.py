@@ -13,6 +13,6 @@ def match(schema: pa.Schema) -> Layout | None:
     return Layout(
         "earth-mae-explorer",
         (VECTOR,),
-        geometry="geometry",
+        geometry="geometry" if "geometry" in schema.names else None,
         renamed={name: name for name in COLUMNS if name in schema.names},
     )

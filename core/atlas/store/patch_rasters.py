@@ -124,7 +124,7 @@ def _recipe(name: str, text: str) -> dict[str, Any]:
     try:
         recipe = json.loads(text)
         recipe["model"] = str(recipe["model"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise TableError(
             f"{name} does not hold patch embeddings: to make such a raster of a picture, use "
             f"`python -m core embed {name} --patches --out rasters`."

@@ -21,6 +21,7 @@ from ..schema import BBOX, COLUMNS, SCALE
 from . import patch_rasters
 from .integrity import decoded_bytes, read_bounded, require_all_recorded, require_bounded, require_recorded
 from .shards import has_manifest, shard_records
+from .wkb import without_nested
 
 pc: Any = pyarrow.compute
 
@@ -30,6 +31,8 @@ SIDES = (
     ("xmax", "maxx", "east"),
     ("ymax", "maxy", "north"),
 )
+FIRST_TIME, LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 to 9999 in microseconds since 1970: Python has no others."""
 SUFFIXES = (".parquet", ".geoparquet", ".gpq", ".pq")
 
 
@@ -129,12 +132,12 @@ def _open_file(path: Path, sha256: str | None) -> TablePart:
         with pq.ParquetFile(path) as file:
             schema, metadata = file.schema_arrow, file.metadata
         key, size = _key(path, sha256), path.stat().st_size
-    except (OSError, pa.ArrowException) as error:
+        layout = _layout(schema, path.name)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         why = "is missing" if not path.exists() else "is not a whole parquet file"
         raise TableError(
             f"{path.name} {why}: copy it again, or resume the embedding run that wrote it."
         ) from error
-    layout = _layout(schema, path.name)
     needed = decoded_bytes(metadata, schema, {*layout.vectors, *_column_names(layout)})
     require_bounded(path.name, needed, size)
     return TablePart(
@@ -160,12 +163,26 @@ def _layout(schema: pa.Schema, name: str) -> Layout:
 
 def read_columns(parts: list[TablePart]) -> pa.Table:
     """Read everything but the vectors of all parts, in the columns of the schema."""
-    return pa.concat_tables([_canonical(part) for part in parts]).combine_chunks()
+    return pa.concat_tables([_checked(part) for part in parts]).combine_chunks()
+
+
+def _checked(part: TablePart) -> pa.Table:
+    """Read the columns of a part. Raises TableError if their types or lengths are not what its footer says."""
+    try:
+        return _canonical(part)
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise TableError(
+            f"{part.name} has columns that cannot be read: it is damaged, or they hold something else than their "
+            "names say. Create it again."
+        ) from error
 
 
 def _canonical(part: TablePart) -> pa.Table:
     layout = part.layout
     raw = part.read(sorted(_column_names(layout)))
+    if layout.geometry:
+        at = raw.schema.get_field_index(layout.geometry)
+        raw = raw.set_column(at, layout.geometry, without_nested(raw[layout.geometry]))
     columns: dict[str, Any] = {
         ours: _cast(raw[theirs], COLUMNS[ours][0]) for ours, theirs in layout.renamed.items()
     }
@@ -191,12 +208,16 @@ def _column_names(layout: Layout) -> set[str]:
 
 
 def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
-    if column.type == kind:
-        return column
     try:
-        return pc.cast(column, kind, safe=False)
+        found = column if column.type == kind else pc.cast(column, kind, safe=False)
+        found.validate(full=True)  # text is UTF-8
     except pa.ArrowException:  # the column means something else: better none than a wrong one
         return pa.nulls(len(column), kind)
+    if pa.types.is_timestamp(kind):
+        number = pc.cast(found, pa.int64())
+        known = pc.and_(pc.greater_equal(number, FIRST_TIME), pc.less_equal(number, LAST_TIME))
+        return pc.if_else(known, found, None)
+    return found
 
 
 def _place(layout: Layout, raw: pa.Table) -> dict[str, Any]:
@@ -219,7 +240,7 @@ def _place(layout: Layout, raw: pa.Table) -> dict[str, Any]:
         return {}
     bounds = shapely.bounds(shapes)
     box = pa.StructArray.from_arrays([pa.array(b, from_pandas=True) for b in bounds.T], fields=list(BBOX))
-    centre = (bounds[:, :2] + bounds[:, 2:]) / 2
+    centre = bounds[:, :2] / 2 + bounds[:, 2:] / 2
     lon, lat = (pa.array(degrees, from_pandas=True) for degrees in centre.T)
     return {"geometry": geometry, "bbox": box, "centre_lon": lon, "centre_lat": lat}
 

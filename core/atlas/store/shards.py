@@ -111,7 +111,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / (OLD_MANIFEST if old else MANIFEST)).read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TableError(
             f"The manifest of {folder.name} cannot be read: "
             "restore it, or open its .parquet files one by one."

@@ -13,6 +13,7 @@ import hashlib
 import io
 import math
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 
 from ..errors import LabelledSetError
@@ -20,6 +21,7 @@ from .published import PublishedSet
 from .splits import listed_splits
 from .storage import ImageStore, is_image
 
+MAX_ROWS = 1_000_000
 SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",
@@ -65,12 +67,8 @@ def listed(store: ImageStore, title: str, known: PublishedSet | None, labelled: 
 
 
 def _from_index(store: ImageStore, root: str, title: str, labelled: bool) -> SetListing:
-    columns, rows = _rows(store.read(f"{root}index.csv"), title)
     needed = {"file", "label"} if labelled else {"file"}
-    if not needed <= columns:
-        raise LabelledSetError(
-            f"The index.csv of '{title}' needs the columns {sorted(needed)}; it has {sorted(columns)}."
-        )
+    rows = _rows(store.read(f"{root}index.csv"), title, needed)
     splits = ["val" if row.get("split") == "validation" else row.get("split", "") for row in rows.values()]
     has_splits = any(splits)
     odd = sorted(set(splits) - {"train", "test", "val", ""})
@@ -84,7 +82,7 @@ def _from_index(store: ImageStore, root: str, title: str, labelled: bool) -> Set
             )
         if row["file"] in seen:
             raise LabelledSetError(
-                f"Row {number} of the index.csv of '{title}' lists '{row['file']}' a second time; "
+                f"Row {number} of the index.csv of '{title}' lists '{row['file'][-80:]}' a second time; "
                 "keep one row per image."
             )
         if has_splits and not split:
@@ -111,15 +109,26 @@ def _from_index(store: ImageStore, root: str, title: str, labelled: bool) -> Set
     )
 
 
-def _rows(content: bytes, title: str) -> tuple[set[str], dict[int, dict[str, str]]]:
-    """Return the columns of a table and its rows by number, stripped and without empty rows."""
+def _rows(content: bytes, title: str, needed: set[str]) -> dict[int, dict[str, str]]:
+    """Return the rows of a table by number, stripped and without empty rows.
+
+    Raises LabelledSetError for a table without the `needed` columns or with more than MAX_ROWS rows.
+    """
     try:
-        table = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-        numbered = dict(enumerate(table, start=2))
+        table = csv.DictReader(io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline=""))
+        columns = {name.strip() for name in table.fieldnames or ()}
+        if not needed <= columns:
+            raise LabelledSetError(
+                f"The index.csv of '{title}' needs the columns {sorted(needed)}; "
+                f"it has {', '.join(sorted(columns))[:200] or 'none'}."
+            )
+        numbered = dict(enumerate(islice(table, MAX_ROWS + 1), start=2))
     except (UnicodeDecodeError, csv.Error) as problem:
         raise LabelledSetError(
             f"The index.csv of '{title}' is not a table ({problem}); save it as UTF-8 CSV."
         ) from problem
+    if len(numbered) > MAX_ROWS:
+        raise LabelledSetError(f"The index.csv of '{title}' has more than {MAX_ROWS:,} rows; split the set.")
     long = next((number for number, row in numbered.items() if None in row), None)
     if long is not None:
         raise LabelledSetError(
@@ -130,9 +139,7 @@ def _rows(content: bytes, title: str) -> tuple[set[str], dict[int, dict[str, str
         number: {name.strip(): (cell or "").strip() for name, cell in row.items()}
         for number, row in numbered.items()
     }
-    return {name.strip() for name in table.fieldnames or ()}, {
-        number: row for number, row in rows.items() if any(row.values())
-    }
+    return {number: row for number, row in rows.items() if any(row.values())}
 
 
 def _from_folders(store: ImageStore, title: str, known: PublishedSet | None, labelled: bool) -> SetListing:

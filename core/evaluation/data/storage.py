@@ -37,6 +37,7 @@ class ImageStore:
         else:
             with _open_zip(path) as archive:
                 entries = archive.infolist()
+            entries = [info for info in entries if info.filename]  # is_dir fails on an empty name
             self._members = {info.filename: info for info in entries if not info.is_dir()}
             self.names = tuple(sorted(self._members))
             self.folders = tuple(sorted(info.filename.rstrip("/") for info in entries if info.is_dir()))
@@ -48,21 +49,22 @@ class ImageStore:
 
         Raises LabelledSetError if it is outside, missing, too large or damaged.
         """
+        shown = name[-80:]
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise LabelledSetError(
-                f"'{name}' is outside {self.path.name}; list files by their path inside it."
+                f"'{shown}' is outside {self.path.name}; list files by their path inside it."
             )
         size = self._size(name)
         if size is None:
             raise LabelledSetError(
-                f"{self.path.name} lists '{name}' but does not contain it; add the file, or remove its row."
+                f"{self.path.name} lists '{shown}' but does not contain it; add the file, or remove its row."
             )
         if size > MAX_FILE_BYTES:
             raise LabelledSetError(
-                f"'{name}' is {size >> 20} MB; replace it by an image of at most {MAX_FILE_BYTES >> 20} MB."
+                f"'{shown}' is {size >> 20} MB; replace it by an image of at most {MAX_FILE_BYTES >> 20} MB."
             )
         try:
-            return self._archive().read(name) if self._members else (self.path / name).read_bytes()
+            return self._unpacked(name, size) if self._members else (self.path / name).read_bytes()
         except (
             zipfile.BadZipFile,
             zlib.error,
@@ -71,7 +73,7 @@ class ImageStore:
             RuntimeError,
         ) as problem:  # RuntimeError: encrypted, or packed in a way not known here
             raise LabelledSetError(
-                f"'{name}' of {self.path.name} cannot be read ({problem}); copy or pack it again."
+                f"'{shown}' of {self.path.name} cannot be read ({problem}); copy or pack it again."
             ) from problem
 
     def checksum(self, name: str) -> str:
@@ -88,6 +90,11 @@ class ImageStore:
             return self._members[name].file_size if name in self._members else None
         file = self.path / name
         return file.stat().st_size if file.is_file() else None
+
+    def _unpacked(self, name: str, size: int) -> bytes:
+        """Unpack a member up to its stated size; zipfile alone would unpack 2 GB of one that states less."""
+        with self._archive().open(name) as member:
+            return member.read(size + 1)
 
     def _archive(self) -> zipfile.ZipFile:
         if not hasattr(

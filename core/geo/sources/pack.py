@@ -77,7 +77,7 @@ class PackSource(Source):
         return self._entries[key]
 
     def _open(self, key: str) -> Picture:
-        data = self._archive.read(key)
+        data, name = self._archive.read(key), key[-80:]
         world_file = (
             PurePosixPath(key)
             .with_suffix(WORLD_SUFFIXES.get(PurePosixPath(key).suffix.lower(), ".wld"))
@@ -85,13 +85,13 @@ class PackSource(Source):
         )
         crs = self._crs.get(key, "")
         if (
-            sniff(data[:64], key) == "picture"
+            sniff(data[:64], name) == "picture"
             and world_file in self._archive.names
             and ground.usable_crs(crs)
         ):
             transform = parse_world_file(self._archive.read(world_file).decode("ascii", "replace"))
-            return decode_picture(data, key, crs=crs if transform else None, transform=transform)
-        return load_bytes(data, key)
+            return decode_picture(data, name, crs=crs if transform else None, transform=transform)
+        return load_bytes(data, name)
 
 
 class ZipArchive:
@@ -113,9 +113,12 @@ class ZipArchive:
                 f"'{self._file.name}' does not contain '{name[:80]}' from its index: "
                 "create the zip again, or choose another."
             )
+        stated = self._zip().getinfo(name).file_size
+        if stated > limit:
+            raise self._too_large(name, limit)
         try:
             with self._lock, self._zip().open(name) as stream:
-                data = stream.read(limit + 1)
+                data = stream.read(stated + 1)
         except (
             zipfile.BadZipFile,
             zlib.error,
@@ -128,12 +131,13 @@ class ZipArchive:
                 f"'{name[:80]}' in '{self._file.name}' is damaged or encrypted: "
                 "copy or download the zip again."
             ) from error
-        if len(data) > limit:
-            raise GeoError(
-                f"'{name[:80]}' in '{self._file.name}' unpacks to more than {limit // 2**20} MiB: "
-                "remove it from the zip."
-            )
         return data
+
+    def _too_large(self, name: str, limit: int) -> GeoError:
+        return GeoError(
+            f"'{name[:80]}' in '{self._file.name}' unpacks to more than {limit // 2**20} MiB: "
+            "remove it from the zip."
+        )
 
     def _zip(self) -> zipfile.ZipFile:
         if self._opened is None or self._opened[0] != os.getpid():
