@@ -191,4 +191,5 @@ async def _answer(request: Request, kind: Kind, media_type: str, numbers: Sequen
 def _body(payload: Payload, arguments: Sequence[int]) -> bytes | None:
     """Compute what is asked for, in a thread with a context of its own."""
     _answering.set(payload.session_id)
-    return payload.content(*arguments) if callable(payload.content) else payload.content
+    content: Any = payload.content
+    return content(*arguments) if callable(content) else content

@@ -231,6 +231,7 @@ def test_a_long_job_makes_room_for_another_owner_and_continues_later(scene, laun
     jobs.run_queue()
     assert not (long.table / STOP).exists(), "only its own owner waits"
     short = jobs.start(modest, "short", spec(scene))
+    os.utime(short.folder / jobs.WAITING, (time.time() - 5,) * 2)
     jobs.run_queue()
     assert (long.table / STOP).exists()
     assert launched == [long.folder], "until it has stopped nothing else is started"
