@@ -239,7 +239,7 @@ def test_a_long_job_makes_room_for_another_owner_and_continues_later(scene, laun
     assert long.state == "waiting"
     jobs.run_queue()
     assert launched == [short.folder]
-    assert [jobs.place_in_queue(job) for job in (next_one, long)] == [1, 2]
+    assert [jobs.jobs_ahead(job) for job in (next_one, long)] == [1, 2]
 
 
 def test_a_job_within_its_turn_is_left_alone(scene, launched):
