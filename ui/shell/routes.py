@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -191,5 +191,5 @@ async def _answer(request: Request, kind: Kind, media_type: str, numbers: Sequen
 def _body(payload: Payload, arguments: Sequence[int]) -> bytes | None:
     """Compute what is asked for, in a thread with a context of its own."""
     _answering.set(payload.session_id)
-    content: Any = payload.content
+    content: Callable[..., bytes | None] | bytes | None = payload.content
     return content(*arguments) if callable(content) else content
