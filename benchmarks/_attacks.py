@@ -1,4 +1,4 @@
-"""Attacks on a server that is open to strangers, one function each, which returns a line about the outcome."""
+"""Attacks on a server that is open to strangers, one function each; each returns a line about its outcome."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def weights_files() -> dict[str, bytes]:
 
 
 def imagery_files() -> dict[str, bytes]:
-    """By name: an empty GeoTIFF of 900 million px, a JPEG of thousands of scans, a PNG of 20,000 x 3,000 px."""
+    """By name: an empty GeoTIFF of 900 Mpx, a JPEG of thousands of scans, a PNG of 20,000 x 3,000 px."""
     from rasterio import MemoryFile
     from rasterio.transform import from_origin
 

@@ -3,9 +3,9 @@
     python benchmarks/load.py [--people 1,10,25] [--seconds 40] [--pause 0] [--anyway]
 
 Every person moves "Masking ratio", waits until the changed picture has arrived, waits `--pause` seconds and
-moves it again. Printed are moves per second, p50 and p95 from the move to the picture, processor seconds per move, the
-server's memory, and the load average. The clients speak Streamlit's protocol without a browser, so that they take
-only a few milliseconds a move of the machine's cores.
+moves it again. Printed are moves per second, p50 and p95 from the move to the picture, processor seconds per
+move, the server's memory, and the load average. The clients speak Streamlit's protocol without a browser, so
+that they take only a few milliseconds a move of the machine's cores.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Whether people can keep working during attacks: each moves the Mask Lab's slider while the attacks take turns.
+"""Whether people can keep working during attacks: each moves a slider while the attacks take turns.
 
     python benchmarks/soak.py [--people 25] [--minutes 10] [--pause 2] [--settle 200] [--anyway]
 
-Printed are, for each attack, its outcome and the p95 from a move to its picture meanwhile; at the end the lost
-sessions (closed, silent for minutes, an exception on the page, or a view that belongs to somebody else), the p95
-over all moves, the memory of the server and its children before and after, and the load average. The exit status
-is 1 if a session was lost, an attack missed its target, or the memory did not come back within 10 %.
+Printed are, for each attack, its outcome and the p95 from a move to its picture meanwhile; at the end the
+lost sessions (closed, silent for minutes, an exception on the page, or a view that belongs to somebody else),
+the p95 over all moves, the memory of the server and its children before and after, and the load average. The
+exit status is 1 if a session was lost, an attack missed its target, or the memory did not come back within
+10 %.
 """
 
 from __future__ import annotations

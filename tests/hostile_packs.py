@@ -42,7 +42,7 @@ def one(name: str, content: bytes, **more: object) -> bytes:
 
 
 def lying(data: bytes, name: bytes, *, size: int | None = None, **fields: int) -> bytes:
-    """A zip whose central directory gives a member another unpacked size, method, flags, checksum or offset."""
+    """A zip whose central directory gives a member another size, method, flags, checksum or offset."""
     changed = bytearray(data)
     at = changed.rindex(b"PK\x01\x02", 0, changed.rindex(name))
     places = {

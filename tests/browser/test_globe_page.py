@@ -87,7 +87,7 @@ def click(page: Page, scene: Locator, x: float, y: float) -> None:
 
 
 def click_until(page: Page, scene: Locator, x: float, y: float, url: str) -> None:
-    """Click again until the address says so: while the camera is still under way a click can miss the points."""
+    """Click until the address says so: while the camera is still under way, a click can miss the points."""
     expect(scene).to_be_visible()
     end = time.monotonic() + SLOW_MS / 1000
     while not re.search(url, page.url):

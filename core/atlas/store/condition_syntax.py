@@ -7,7 +7,7 @@ SQL's WHERE clause.
     predicate  = operand [ comparison | [NOT] BETWEEN | [NOT] IN | [NOT] LIKE | [NOT] ILIKE | IS [NOT] NULL ]
     operand    = product { (+ | -) product };   product = sign { (* | / | %) sign };   sign = [-] primary
     primary    = number | 'text' | TRUE | FALSE | column | summary | ( condition )
-    column     = name [ . field ] [ [ element ] ];   element = 1 | 2 | ... (SQL counts elements of a list from 1)
+    column     = name [ . field ] [ "[" element "]" ];   element = 1 | 2 | ... (SQL counts from 1)
     summary    = ( SELECT name ( column [, number] ) FROM places )
 
 There are no functions, statements, casts or other subqueries. The parser is a single recursive descent

@@ -167,13 +167,13 @@ def read_columns(parts: list[TablePart]) -> pa.Table:
 
 
 def _checked(part: TablePart) -> pa.Table:
-    """Read the columns of a part. Raises TableError if their types or lengths are not what its footer says."""
+    """Read the columns of a part; raises TableError if types or lengths are not what its footer says."""
     try:
         return _canonical(part)
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise TableError(
-            f"{part.name} has columns that cannot be read: it is damaged, or they hold something else than their "
-            "names say. Create it again."
+            f"{part.name} has columns that cannot be read: it is damaged, or they hold something else "
+            "than their names say. Create it again."
         ) from error
 
 

@@ -29,7 +29,7 @@ PREFIX = "earth-mae-upload-"
 
 
 class FileLimitError(GeoError):
-    """An untrusted file that takes more time or memory than `LIMITS`, or crashes the process that reads it."""
+    """An untrusted file that takes more time or memory than `LIMITS`, or crashes the child process."""
 
 
 def run_on(
