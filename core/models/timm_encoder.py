@@ -138,8 +138,8 @@ def _patch_px(network: Any) -> int:
     if size is not None and getattr(network, "num_prefix_tokens", None) is not None:
         return int(size[0] if isinstance(size, tuple | list) else size)
     try:
-        dicts: Any = info if isinstance(info, list) else info.get_dicts()
-        last = dicts[-1]
+        stages: Any = info  # a list, or an object with the list
+        last = (stages if isinstance(stages, list) else stages.get_dicts())[-1]
         return int(last["reduction"])
     except (AttributeError, LookupError, TypeError):
         return 32

@@ -138,7 +138,8 @@ def measure_far(bench: Bench, region: str = "Sahara") -> Finding:
 def small_earth(bench: Bench) -> bytes:
     """The Blue Marble as a JPEG of 1080 x 540 pixels."""
     earth = np.ascontiguousarray(np.moveaxis(bench.blue_marble(), 0, -1))
-    return jpeg(cv2.resize(earth, (1080, 540), interpolation=cv2.INTER_AREA), 85)
+    small = np.asarray(cv2.resize(earth, (1080, 540), interpolation=cv2.INTER_AREA), np.uint8)
+    return jpeg(small, 85)
 
 
 def _columns(lonlat: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
