@@ -46,8 +46,8 @@ with page("Learn", "Predict first, then let the network show whether you were ri
                 lesson_view.show(lesson, model, kept)
             except PredictionError as problem:
                 st.warning(plain(problem), icon=":material/edit:")
-            classroom.send(board, lesson)
-            if board is not None and lesson_view.attempt(lesson) is not None:
+            classroom.send(board, lesson, model)
+            if board is not None and lesson_view.attempt(lesson, model) is not None:
                 classroom.shared_histogram(board, lesson)
     if memory.synchronise():
         st.rerun()

@@ -26,7 +26,7 @@ set -euo pipefail
 cd "$(dirname "$0")/program"
 if [ ! -x .venv/bin/python ]; then
   "${PYTHON:-python3}" -m venv .venv
-  .venv/bin/python -m pip install --no-index --find-links ../wheels -r ../wheels/requirements.txt
+  .venv/bin/python -m pip install --no-index --no-deps --find-links ../wheels -r ../wheels/requirements.txt
 fi
 exec .venv/bin/python -m streamlit run serve.py --server.address "${HOST:-127.0.0.1}" \\
   --browser.serverAddress localhost
@@ -36,7 +36,7 @@ rem Windows: installs once into .venv, from this folder only, then starts the ap
 cd /d "%~dp0program"
 if not exist .venv\\Scripts\\python.exe (
   py -3 -m venv .venv || exit /b 1
-  .venv\\Scripts\\python -m pip install --no-index --find-links ..\\wheels ^
+  .venv\\Scripts\\python -m pip install --no-index --no-deps --find-links ..\\wheels ^
     -r ..\\wheels\\requirements.txt || exit /b 1
 )
 if "%HOST%"=="" set HOST=127.0.0.1
@@ -63,13 +63,18 @@ def main() -> int:
         "--platform", action="append", default=[], help="such as win_amd64 or macosx_11_0_arm64"
     )
     parser.add_argument("--python", default=f"{sys.version_info.major}.{sys.version_info.minor}")
+    parser.add_argument(
+        "--index",
+        default="",
+        help="another package index; https://download.pytorch.org/whl/cpu gives Linux a torch without CUDA",
+    )
     parser.add_argument("--zip", action="store_true", help="also write one zip file")
     args = parser.parse_args()
     out: Path = args.out
     if out.exists() and any(out.iterdir()):
         raise SystemExit(f"{out} is not empty: name another folder with --out, or delete it.")
     program(out / "program")
-    wheels(out / "wheels", args.platform, args.python)
+    wheels(out / "wheels", args.platform, args.python, args.index)
     samples(out / "program" / "data" / "wheels")
     worksheets(out / "worksheets")
     platform = ", ".join(args.platform) or "the platform that wrote this folder"
@@ -98,27 +103,32 @@ def program(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
 
 
-def wheels(folder: Path, platforms: list[str], python: str) -> None:
-    """Download the wheels of the app's pinned requirements, and build the one of our components."""
+def wheels(folder: Path, platforms: list[str], python: str, index: str) -> None:
+    """Collect the wheels of everything that `make setup` installs, and list them for the start scripts."""
     folder.mkdir(parents=True)
-    pinned = [
-        line.split("#")[0].strip()
-        for line in (ROOT / "requirements.txt").read_text().splitlines()
-        if line.strip() and not line.startswith(("#", "-e"))
-    ]
-    components = ROOT / COMPONENTS
-    _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(components))
-    own = next(folder.glob("*.whl")).name.split("-")[0].replace("_", "-")
-    (folder / "requirements.txt").write_text("\n".join([*pinned, own]) + "\n")
-    index = ["--extra-index-url", "https://download.pytorch.org/whl/cpu"] if sys.platform == "linux" else []
-    wanted = ["--only-binary=:all:", *(word for name in platforms for word in ("--platform", name))]
-    if platforms:
-        wanted += ["--python-version", python, "--implementation", "cp"]
-    constraints = ROOT / "requirements.lock"
-    versions = re.findall(r"^([A-Za-z0-9._-]+==[^\s\\;]+)", constraints.read_text(), re.MULTILINE)
-    pins = folder / "constraints.txt"
-    pins.write_text("\n".join(versions) + "\n")
-    _pip("download", "--dest", str(folder), "-c", str(pins), *index, *wanted, *pinned)
+    _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT / COMPONENTS))
+    where = ["--only-binary=:all:", *(word for name in platforms for word in ("--platform", name))]
+    where += ["--python-version", python, "--implementation", "cp"]
+    collect = (
+        ["download", "--dest", str(folder), *where] if platforms else ["wheel", "--wheel-dir", str(folder)]
+    )
+    _pip(*collect, "--no-deps", "--require-hashes", "-r", "requirements.lock")
+    locked = re.findall(r"^([\w.-]+==[^\s\\;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    constraints = folder / "constraints.txt"
+    constraints.write_text("\n".join(locked) + "\n")
+    pinned = re.findall(r"^(torch(?:vision)?==\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    _pip(
+        *collect,
+        "-c",
+        str(constraints),
+        "--find-links",
+        str(folder),
+        *(("--extra-index-url", index) if index else ()),
+        *pinned,
+    )
+    constraints.unlink()
+    names = sorted("==".join(path.name.split("-")[:2]) for path in folder.glob("*.whl"))
+    (folder / "requirements.txt").write_text("\n".join(names) + "\n")
 
 
 def _pip(*words: str) -> None:

@@ -32,17 +32,15 @@ TOURS: dict[str, tuple[Step, ...]] = {
             "patches",
         ),
         Step(
-            "Open the tab with the error map.",
-            "Bright is wrong. Compare the scores with the classical fills.",
+            "Open the tab “Judge”.",
+            "Bright is wrong. Below are the classical fills, which need no network.",
         ),
         Step("Copy the address of the page.", "It holds everything that you see: tile, network, mask."),
     ),
     "Scale Lab": (
         Step("Look at the rows.", "One place at several ground sample distances (GSD), finest first."),
         Step("Compare “Low” and “High” in one row.", "Edges lie in the high band.", "bands"),
-        Step(
-            "Open the second tab below the rows.", "The embedding depends on the GSD that is stated.", "gsd"
-        ),
+        Step("Open the tab “Response to res”.", "The embedding depends on the GSD that is stated.", "gsd"),
         Step(
             "Change “Policy” under “Scale and input”.",
             "It turns the GSD into the network's input.",
@@ -56,8 +54,8 @@ TOURS: dict[str, tuple[Step, ...]] = {
             "Click a point.", "Its nearest neighbours light up on the globe and in the projection.", "globe"
         ),
         Step("Draw a lasso in the projection.", "The same points are selected on the globe."),
-        Step("Open the panel “Label” and mark a few tiles.", "A few marks make a map.", "marks"),
-        Step("Open “Anywhere”.", "It embeds new scenes, if online access is switched on."),
+        Step("Open the tab “Label” and mark a few tiles.", "A few marks make a map.", "marks"),
+        Step("Open the tab “Anywhere”.", "It embeds new scenes, if online access is switched on."),
     ),
     "Evaluate": (
         Step("Read the first table.", "Every number has a 95 % interval and the recipe that gave it."),
@@ -68,12 +66,15 @@ TOURS: dict[str, tuple[Step, ...]] = {
         ),
         Step("Look for a network without reconstruction scores.", "Its kNN can be the best.", "order"),
         Step("Start a small evaluation of your own.", "It runs in the background; the page can be closed."),
-        Step("Download the recipe.", "With it, anybody can repeat the number."),
+        Step("Download the recipe as “TOML”.", "With it, anybody can repeat the number."),
     ),
     "Train": (
         Step("Choose a preset.", "The small ones run on a laptop's processor."),
-        Step("Read the estimate.", "Time and memory, before you start anything."),
-        Step("Start a run.", "Loss and pictures appear while it trains; it can be stopped and resumed."),
+        Step("Read “Spec (TOML)”.", "Every setting of the run is in it; a preset is a good start."),
+        Step(
+            "Press “Start training”.",
+            "Loss and pictures appear while it trains; it can be stopped and resumed.",
+        ),
         Step(
             "Compare a paper's idea with its plain counterpart.",
             "Both are trained on the same images.",

@@ -19,6 +19,7 @@ from core.lessons.terms import TERMS
 from core.lessons.tours import TOURS
 
 GLOSSARY = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text().lower()
+OTHER_MODELS = ("mae_tiny", "sdmae_tiny")
 GRID = np.arange(196.0).reshape(14, 14)
 
 BROKEN: dict[str, Finding] = {
@@ -114,6 +115,22 @@ def test_the_shipped_network_shows_what_a_lesson_teaches(lesson: Lesson, bench: 
     assert not check(lesson, found, wrong_prediction(lesson, answer.value)).right
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model", OTHER_MODELS)
+def test_other_networks_answer_every_lesson_or_say_that_it_does_not_hold(model: str):
+    """Two more networks, one of them with another grid and without a use for the GSD."""
+    bench, held = Bench(model), {}
+    for lesson in LESSONS:
+        lesson.setup(bench)
+        lesson.explore(bench, **lesson.start())
+        found = lesson.measure(bench)
+        result = check(lesson, found, right_prediction(lesson, lesson.conclude(found).value))
+        assert result.right
+        assert bool(result.warning) is not result.holds
+        held[lesson.id] = result.holds
+    assert sum(held.values()) >= 10, held
+
+
 def right_prediction(lesson: Lesson, value):
     """The answer itself, as a prediction."""
     if isinstance(value, np.ndarray):
@@ -174,3 +191,18 @@ def test_tours_have_five_steps_and_lead_to_lessons_that_exist():
     for steps_of_a_lab in TOURS.values():
         assert len(steps_of_a_lab) == 5
         assert all(not step.lesson or find_lesson(step.lesson) for step in steps_of_a_lab)
+
+
+def test_tours_name_controls_that_exist():
+    root = Path(__file__).parents[2]
+    code = "".join(
+        path.read_text() for folder in ("ui", "pages", "core") for path in (root / folder).rglob("*.py")
+    )
+    named = {
+        name
+        for steps_of_a_lab in TOURS.values()
+        for step in steps_of_a_lab
+        for name in re.findall("“([^”]+)”", f"{step.do} {step.notice}")
+    }
+    assert named
+    assert not [name for name in named if f'"{name}' not in code]

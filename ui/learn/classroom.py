@@ -3,13 +3,15 @@ lesson."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import streamlit as st
 
 from core.lessons.board import Board, BoardError, Boards, histogram
 from core.lessons.spec import Lesson
 from core.viz.chart import Chart, Series, plotly_chart
 from ui.learn import lesson_view, results
-from ui.shell import cached, state
+from ui.shell import state
 from ui.shell.escaping import plain
 
 PARAMETERS = ("lesson", "network", "class", "teacher", "present")
@@ -24,9 +26,10 @@ LARGE_TYPE = """<style>
 """Presenter mode: large type, and the whole width for one panel."""
 
 
+@lru_cache(maxsize=1)
 def boards() -> Boards:
-    """All boards of this server."""
-    return cached.result_cache("class boards", 1).get_or_compute("boards", Boards)
+    """All boards of this server. Not in a cache of results, which may drop them while a class is at work."""
+    return Boards()
 
 
 def joined() -> Board | None:
@@ -54,9 +57,9 @@ def is_teacher(board: Board) -> bool:
     return True
 
 
-def send(board: Board | None, lesson: Lesson) -> None:
+def send(board: Board | None, lesson: Lesson, model: str) -> None:
     """Send a prediction that was just committed to the board of the class."""
-    made = lesson_view.attempt(lesson)
+    made = lesson_view.attempt(lesson, model)
     if board is None or made is None or state.recall("committed", "") != lesson.id:
         return
     state.keep("committed", "")

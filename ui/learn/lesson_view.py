@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from core.lessons.course import LESSONS
-from core.lessons.questions import Prediction
+from core.lessons.questions import Patches, Prediction
 from core.lessons.spec import Checked, Finding, Lesson, check
 from core.lessons.terms import TERMS
 from core.viz.chart import plotly_chart
@@ -29,9 +29,19 @@ class Attempt:
     checked: bool = False
 
 
-def attempt(lesson: Lesson) -> Attempt | None:
+def attempt(lesson: Lesson, model: str) -> Attempt | None:
     """The learner's attempt at a lesson, if a prediction was made."""
-    return state.recall(f"attempt {lesson.id}", None)
+    return state.recall(_name(lesson, model), None)
+
+
+def keep(lesson: Lesson, model: str, made: Attempt | None) -> None:
+    """Store the attempt at a lesson, or remove it."""
+    state.keep(_name(lesson, model), made)
+
+
+def _name(lesson: Lesson, model: str) -> str:
+    """Chosen patches belong to the grid of one network; other predictions stay when the network changes."""
+    return f"attempt {lesson.id} {model if isinstance(lesson.question, Patches) else ''}"
 
 
 def show(lesson: Lesson, model: str, kept: dict[str, str]) -> None:
@@ -40,10 +50,10 @@ def show(lesson: Lesson, model: str, kept: dict[str, str]) -> None:
     results.prepare(lesson, model)
     with st.spinner("Loading the network", show_time=True):
         shown = results.setup(lesson, model)
-    made = attempt(lesson)
+    made = attempt(lesson, model)
     st.markdown("## Predict")
     if made is None:
-        predict(lesson, shown)
+        predict(lesson, model, shown)
         return
     pictures(shown, abreast=3)
     st.markdown(f"**{plain(lesson.ask)}**")
@@ -53,13 +63,13 @@ def show(lesson: Lesson, model: str, kept: dict[str, str]) -> None:
     st.markdown("## Check")
     if not made.checked:
         if st.button("Show the answer", type="primary", key=f"check {lesson.id}"):
-            state.keep(f"attempt {lesson.id}", Attempt(made.prediction, checked=True))
+            keep(lesson, model, Attempt(made.prediction, checked=True))
             st.rerun()
         return
     verdict(lesson, model, made)
     explain(lesson)
     memory.remember(f"done {lesson.id}")
-    onwards(lesson, kept)
+    onwards(lesson, model, kept)
 
 
 def read(lesson: Lesson) -> None:
@@ -69,7 +79,7 @@ def read(lesson: Lesson) -> None:
         st.markdown("\n".join(f"- **{term}**: {TERMS[term]}." for term in lesson.terms))
 
 
-def predict(lesson: Lesson, shown: Finding) -> None:
+def predict(lesson: Lesson, model: str, shown: Finding) -> None:
     """The question, its widget, and the button that commits the prediction."""
     left, right = st.columns([1.15, 1], gap="large")
     with left:
@@ -82,7 +92,7 @@ def predict(lesson: Lesson, shown: Finding) -> None:
     if sent:
         with left:
             prediction = lesson.question.read(raw)
-        state.keep(f"attempt {lesson.id}", Attempt(prediction))
+        keep(lesson, model, Attempt(prediction))
         state.keep("committed", lesson.id)
         st.rerun()
 
@@ -130,12 +140,12 @@ def explain(lesson: Lesson) -> None:
         st.caption(lesson.deeper.paper)
 
 
-def onwards(lesson: Lesson, kept: dict[str, str]) -> None:
+def onwards(lesson: Lesson, model: str, kept: dict[str, str]) -> None:
     """Try again, the lab where one can continue, and the next lesson."""
     again, lab, following = st.columns(3)
     with again:
         if st.button("Predict again", icon=":material/replay:", key=f"again {lesson.id}"):
-            state.keep(f"attempt {lesson.id}", None)
+            keep(lesson, model, None)
             st.rerun()
     with lab:
         st.page_link(labs()[lesson.place], label=f"Continue in the {lesson.place}", icon=ICONS[lesson.place])

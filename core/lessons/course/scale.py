@@ -86,7 +86,7 @@ WRONG_SCALE = Lesson(
     minutes=5,
     prose=(
         "Metadata are often wrong: a 30 m image may arrive labelled as 3 m.",
-        "Here 80 places are described with their true GSD.",
+        "Here 60 places are described with their true GSD.",
         "Then each is searched by a second view of it, moved and turned, whose GSD is stated ten times too "
         "fine.",
     ),
