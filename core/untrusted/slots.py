@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(eq=False)
-class _Ticket:
+class _WaitingCall:
     asker: Hashable
     number: int
     granted: bool = False
@@ -27,14 +27,14 @@ class Slots:
         self._most = most
         self._changed = threading.Condition()
         self._numbers = itertools.count()
-        self._waiting: list[_Ticket] = []
+        self._waiting: list[_WaitingCall] = []
         self._held: Counter[Hashable] = Counter()
         self._served: dict[Hashable, int] = {}
 
     def acquire(self, asker: Hashable, timeout_s: float) -> bool:
         """Wait for a slot; False if none was free in time."""
         with self._changed:
-            ticket = _Ticket(asker, next(self._numbers))
+            ticket = _WaitingCall(asker, next(self._numbers))
             self._waiting.append(ticket)
             try:
                 self._grant()
@@ -67,7 +67,7 @@ class Slots:
     def _may_hold_more(self, asker: Hashable) -> bool:
         return asker is None or self._most == 1 or self._held[asker] < self._most - 1
 
-    def _order(self, ticket: _Ticket) -> tuple[int, int, int]:
+    def _order(self, ticket: _WaitingCall) -> tuple[int, int, int]:
         return self._held[ticket.asker], self._served.get(ticket.asker, -1), ticket.number
 
     def _forget(self, asker: Hashable) -> None:

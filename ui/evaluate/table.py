@@ -77,8 +77,8 @@ def table(origin: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
     )
     if without_policy:
         st.caption(
-            f"Not scale-aware (static): every policy gives {plain(', '.join(without_policy))} the same result, "
-            "because the positional encoding is static."
+            f"Not scale-aware (static): every policy gives {plain(', '.join(without_policy))} "
+            "the same result, because the positional encoding is static."
         )
     scaled = sum(result.recipe.gallery_label == "scaled" for result in shown)
     if scaled:
