@@ -71,16 +71,13 @@ class GeoTiff(Picture):
         self._thread = threading.local()
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Return `function(raster, *arguments)`, computed in a child process for an untrusted file, with
-        plain values only.
+        """Return `function(raster, *arguments)`; for an untrusted file, plain values from a child process.
 
         Raises GeoError, also if an untrusted file takes too much time or memory.
         """
-        return (
-            run_on(GeoTiff, self._origin, self._name, function, *arguments)
-            if self._untrusted
-            else function(self, *arguments)
-        )
+        if self._untrusted:
+            return run_on(GeoTiff, self._origin, self._name, function, *arguments)
+        return function(self, *arguments)
 
     @property
     def origin(self) -> Path | bytes | RemoteFile:
@@ -307,8 +304,7 @@ def _valid(dataset: Any, window: Any) -> NDArray[np.bool_]:
 
 
 def choose_rgb(names: tuple[str, ...]) -> RGB:
-    """Choose the bands to display (0-based): those named red, green and blue, else the usual order for
-    that number of bands."""
+    """Choose the bands to display (0-based): by name, else in the usual order for their number."""
     lowered = [name.strip().lower() for name in names]
     indexes = [
         next((i for i, name in enumerate(lowered) if name in (c, c[0])), None)
