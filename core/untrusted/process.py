@@ -65,7 +65,7 @@ def call(
     process.
     """
     with _pool.lent(name, error) as child:
-        return child.answer(function, arguments, name, (error, exceeded or error), limits)
+        return child.answer(function, arguments, name, error, limits, exceeded)
 
 
 def share_among(asker: Callable[[], Hashable]) -> None:
@@ -97,10 +97,11 @@ class _Child:
         function: Callable[..., Any],
         arguments: tuple[Any, ...],
         name: str,
-        errors: tuple[type[ExplorerError], type[ExplorerError]],
+        error: type[ExplorerError],
         limits: Limits,
+        exceeded: type[ExplorerError] | None = None,
     ) -> Any:
-        error, exceeded = errors
+        exceeded = exceeded or error
         assert self.process.stdin and self.process.stdout
         request = {
             "function": f"{function.__module__}:{function.__qualname__}",
