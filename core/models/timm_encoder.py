@@ -111,7 +111,8 @@ def require_known(name: str) -> str:
 
 def _card(name: str, network: Any) -> ModelCard:
     config = network.pretrained_cfg
-    side = int(config["input_size"][-1])
+    patch = _patch_px(network)
+    side = patch * max(1, round(int(config["input_size"][-1]) / patch))
     return ModelCard(
         name=f"{PREFIX}{name}",
         family="timm",
@@ -122,7 +123,7 @@ def _card(name: str, network: Any) -> ModelCard:
         two_bands=False,
         gsd_aware=False,
         input_px=side,
-        patch_px=_patch_px(network),
+        patch_px=patch,
         embed_dim=int(network.num_features),
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),

@@ -71,9 +71,8 @@ class Hub:
     def __init__(self, asked: bool = False) -> None:
         if not online.is_on(asked):
             raise OnlineError(
-                f"The Hugging Face hub is on the internet and online access is off: {online.HOW}, or "
-                "download "
-                "the files elsewhere and open them."
+                "The Hugging Face hub is on the internet and online access is off: start with "
+                f"{online.SWITCH}=1 in the environment, or download the files elsewhere and open them."
             )
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         from huggingface_hub import HfApi
