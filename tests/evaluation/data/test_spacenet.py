@@ -174,10 +174,13 @@ def test_upernet_needs_a_network(spacenet, capsys):
     assert "choose a network rather than a baseline" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_head_learns_buildings(spacenet):
     from core.engine.candidates import candidate
 
-    plan = EvaluationPlan(protocol="segmentation", data=("spacenet",), head="upernet-tuned", steps=40)
+    plan = EvaluationPlan(
+        protocol="segmentation", data=("spacenet",), head="upernet-tuned", steps=40, size_px=48
+    )
     events = evaluate(plan, [candidate("mae_tiny")], folders=(spacenet.parent,), fit=train_upernet)
     found = next(e for e in events if isinstance(e, Result))
     assert found.details["iou"]["building"] > 0.5
