@@ -107,32 +107,44 @@ def show_half(bench: Bench) -> Finding:
     return Finding(pictures=(tile_panel(made), masked_panel(made)))
 
 
-def try_share(bench: Bench, share: float = 50.0) -> Finding:
-    """The reconstruction at one hidden share, with the PSNR of the network and of the best fill."""
-    made = bench.reconstruct("ponds", replace(FIRST_MASK, ratio=share / 100))
-    verdict = judge(made)
-    numbers = {
-        "PSNR of the network in dB": verdict.model.psnr,
-        f"of the best fill ({FILL_NAMES[verdict.best_fill]})": verdict.fills[verdict.best_fill].psnr,
-    }
-    return Finding(numbers, pictures=(masked_panel(made), guess_panel(made)))
+def by_share(bench: Bench) -> dict[int, Finding]:
+    """The reconstruction at each of SHARES (in percent), with the PSNR of the network and of the best fill.
+
+    All are computed at once and remembered, so that a class that moves the slider does not wait.
+    """
+
+    def compute() -> dict[int, Finding]:
+        found: dict[int, Finding] = {}
+        for step in ratio_series(bench.reconstructor, bench.tile("ponds"), FIRST_MASK, bench.policy):
+            made, verdict = step.reconstruction, judge(step.reconstruction)
+            numbers = {
+                "PSNR of the network in dB": verdict.model.psnr,
+                f"of the best fill ({FILL_NAMES[verdict.best_fill]})": verdict.fills[verdict.best_fill].psnr,
+            }
+            found[round(100 * step.ratio)] = Finding(
+                numbers, pictures=(masked_panel(made), guess_panel(made))
+            )
+        return found
+
+    return bench.once(("shares", bench.model), compute)
+
+
+def try_share(bench: Bench, share: float = 55.0) -> Finding:
+    """The reconstruction at the nearest of SHARES, with the PSNR of the network and of the best fill."""
+    found = by_share(bench)
+    return found[min(found, key=lambda percent: abs(percent - share))]
 
 
 def measure_shares(bench: Bench) -> Finding:
     """PSNR of the network and of the best classical fill at ten hidden shares."""
-    verdicts = [
-        judge(step.reconstruction)
-        for step in ratio_series(bench.reconstructor, bench.tile("ponds"), FIRST_MASK, bench.policy)
-    ]
-    ours = [verdict.model.psnr for verdict in verdicts]
-    best = [verdict.fills[verdict.best_fill].psnr for verdict in verdicts]
+    ours, best = zip(*(tuple(found.numbers.values()) for found in by_share(bench).values()), strict=True)
     lead = [a - b for a, b in zip(ours, best, strict=True)]
     numbers = {f"lead at {share:.0%}": value for share, value in zip(SHARES, lead, strict=True)}
     percent = tuple(100 * share for share in SHARES)
     chart = Chart(
         "hidden share, %",
         "PSNR over hidden pixels, dB",
-        (Series("network", tuple(ours), percent), Series("best classical fill", tuple(best), percent)),
+        (Series("network", ours, percent), Series("best classical fill", best, percent)),
         "PSNR of the network and of the best classical fill falls as the hidden share grows.",
     )
     return Finding(numbers, chart=chart)

@@ -1,0 +1,57 @@
+"""The pack for a lab without internet: what it copies, what its start scripts say, what it reports."""
+
+import importlib.util
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+SPEC = importlib.util.spec_from_file_location("pack", ROOT / "tools" / "pack.py")
+assert SPEC and SPEC.loader
+pack = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(pack)
+
+
+@pytest.fixture
+def tracked() -> None:
+    if subprocess.run(["git", "rev-parse"], cwd=ROOT, capture_output=True, check=False).returncode:
+        pytest.skip("not a git checkout, so what belongs to the program is not known")
+
+
+def test_the_program_comes_with_weights_and_without_tests(tracked: None, tmp_path: Path) -> None:
+    pack.program(tmp_path)
+    assert (tmp_path / "serve.py").is_file() and (tmp_path / "pages" / "6_Learn.py").is_file()
+    assert any((tmp_path / "core" / "models" / "weights").glob("*.safetensors"))
+    assert not any((tmp_path / name).exists() for name in ("tests", "benchmarks", "frontend", ".venv"))
+
+
+def test_start_scripts_install_from_the_folder_only() -> None:
+    for name in ("start.sh", "start.bat"):
+        assert "--no-index" in pack.START[name] and "wheels" in pack.START[name]
+        assert "http" not in pack.START[name].replace("127.0.0.1", "")
+
+
+def test_the_size_of_torch_is_reported_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {
+        "program/serve.py": 1,
+        "worksheets/01.pdf": 1,
+        "wheels/torch-2.whl": 50,
+        "wheels/torchmetrics-1.whl": 3,
+        "wheels/nvidia_cublas-12.whl": 20,
+        "wheels/numpy-2.whl": 10,
+    }
+    for name, megabytes in sizes.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(megabytes * 1_000_000))
+    pack.report(tmp_path)
+    said = capsys.readouterr().out
+    assert "70.0 MB  wheels of torch" in said and "15.0 MB  beyond torch" in said
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.txt").write_text("kept")
+    monkeypatch.setattr("sys.argv", ["pack.py", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match="is not empty"):
+        pack.main()
