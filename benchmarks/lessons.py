@@ -4,8 +4,8 @@ browser.
     python benchmarks/lessons.py [--people 30] [--rounds 3] [--settle 200] [--anyway]
 
 Every learner opens lesson 2, commits a prediction, moves the slider, and asks for the answer. Printed are p50
-and p95 of each step, learners who got no answer, and the memory of the server before the class came and after it
-left. It ends with 1 where something was lost or the memory did not come back within 10 %.
+and p95 of each step, learners who got no answer, and the memory of the server before the class came and after
+it left. It ends with 1 where something was lost or the memory did not come back within 10 %.
 """
 
 from __future__ import annotations
