@@ -71,24 +71,17 @@ def test_an_odd_table_is_shown_or_refused(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [*NASTIEST, *NASTIEST_ODD])
-def test_on_the_globe_through_a_link(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page shows a sentence or the table, and the next visitor's table opens as if nothing had been."""
+def test_on_the_globe_through_a_link(name: str, tmp_path: Path, open_globe: Callable[..., AppTest]) -> None:
+    """The page shows a sentence or the table, and other tables open before and after."""
     (tmp_path / "odd.parquet").write_bytes((TABLES | ODD)[name])
     (tmp_path / "good.parquet").write_bytes(whole())
-    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
-    monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "nothing shipped")
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
-    app.switch_page("pages/3_Globe.py")
-    app.query_params["table"] = "odd"
+    assert not open_globe("good").error  # this also imports what the page needs
     with bounded():
-        app.run()
+        app = open_globe("odd")
     assert not app.exception
     assert name not in NASTIEST or app.error
-    app.query_params["table"] = "good"
-    other = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
-    other.switch_page("pages/3_Globe.py")
-    other.query_params["table"] = "good"
-    assert not other.run().exception
+    other = open_globe("good")
+    assert not other.exception
     assert not other.error
 
 
@@ -157,9 +150,7 @@ def test_a_manifest_that_lies_is_refused(name: str, tmp_path: Path) -> None:
         ".",
     ],
 )
-def test_a_link_names_no_file(
-    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_globe: Callable[..., AppTest]
-) -> None:
+def test_a_link_names_no_file(named: str, tmp_path: Path, open_globe: Callable[..., AppTest]) -> None:
     (tmp_path / "good.parquet").write_bytes(whole())
     app = open_globe(named)
     assert not app.exception
