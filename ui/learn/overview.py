@@ -9,6 +9,7 @@ from core.lessons.course import LESSONS
 from ui.learn import classroom, memory
 from ui.learn.lesson_view import PAGE
 from ui.shell.escaping import plain
+from ui.shell.style import DOORS
 
 
 def show(board: Board | None, kept: dict[str, str]) -> None:
@@ -22,18 +23,19 @@ def show(board: Board | None, kept: dict[str, str]) -> None:
     )
     if count:
         st.progress(count / len(LESSONS), f"{count} of {len(LESSONS)} lessons done in this browser")
-    for start in range(0, len(LESSONS), 3):
-        columns = st.columns(3)
-        for column, lesson in zip(columns, LESSONS[start : start + 3], strict=False):
-            number = LESSONS.index(lesson) + 1
-            with column.container(border=True, height="stretch"):
-                st.page_link(
-                    PAGE,
-                    label=f"**{number}. {plain(lesson.title)}**",
-                    query_params={**kept, "lesson": lesson.id},
-                )
-                mark = " · done" if lesson.id in done else ""
-                st.caption(f"{lesson.minutes} minutes{mark}")
+    with st.container(key=DOORS):
+        for start in range(0, len(LESSONS), 3):
+            columns = st.columns(3)
+            for column, lesson in zip(columns, LESSONS[start : start + 3], strict=False):
+                number = LESSONS.index(lesson) + 1
+                with column.container(border=True, height="stretch"):
+                    st.page_link(
+                        PAGE,
+                        label=f"**{number}. {plain(lesson.title)}**",
+                        query_params={**kept, "lesson": lesson.id},
+                    )
+                    mark = " · done" if lesson.id in done else ""
+                    st.caption(f"{lesson.minutes} minutes{mark}")
     if count and st.button("Forget my progress", type="tertiary", icon=":material/delete:"):
         memory.forget()
         st.rerun()

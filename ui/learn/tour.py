@@ -29,7 +29,7 @@ def _steps(lab: str) -> None:
     at = state.recall(name, -1)
     with st.container(border=True):
         if at < 0:
-            st.markdown(f"**New to the {lab}?** Five steps show you around.")
+            st.markdown(f"**First visit?** Five steps show what the {lab} page does.")
         else:
             step = steps[at]
             st.markdown(f"**{at + 1} of {len(steps)}: {step.do}**  \n{step.notice}")

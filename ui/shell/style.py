@@ -21,7 +21,7 @@ DRAWN = "page-drawn"
 FOLLOWED = "followed"
 """The key of a container that updates itself: its contents do not fade while an update is being computed."""
 STRIP, DOORS = "strip", "doors"
-"""Keys of containers on Home whose cards are links as a whole."""
+"""Keys of containers whose cards are links as a whole."""
 NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 300, 769
 """Up to NARROW_PX Streamlit stacks columns; from SIDEBAR_FROM_PX its sidebar is beside the page."""
 
