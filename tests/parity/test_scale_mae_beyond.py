@@ -206,7 +206,7 @@ def test_any_grid_and_res_with_mixed_res_in_one_batch(grid: int) -> None:
     res = torch.tensor([0.1, 2.5, 30.0])
     images = torch.randn(3, 3, 16 * grid, 16 * grid, generator=torch.Generator().manual_seed(grid))
     theirs, ours = compared(model, images, res, max(1, grid * grid // 4), (3, 2))
-    assert worst(model.encode(images, res, theirs["keep"]), theirs["latent"]) <= 1e-5
+    assert worst(model.encode(images, res, theirs["keep"]), theirs["latent"]) <= 2e-5
     assert worst(ours.low_raw, theirs["low"]) <= 1e-5
     assert worst(ours.high_raw, theirs["high"]) <= 1e-5
 

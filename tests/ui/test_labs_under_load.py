@@ -19,6 +19,7 @@ from core.engine.loaded import ModelCache
 from core.engine.results import Reconstruction
 from core.geo import TileRef, TileSpec
 from core.masking import MaskSpec, mask_from_text
+from core.models import opening
 from core.policy import Policy
 from core.session import PageView, view_from_params
 from ui.shell import cached
@@ -42,11 +43,11 @@ VIEWS = tuple(
 @pytest.fixture(scope="module", autouse=True)
 def shallow_networks():
     """Presets with one block each, in separate caches: depth does not matter here."""
-    one_block = partial(loaded.create, depth=1, decoder_depth=1)
+    one_block = partial(opening.create, depth=1, decoder_depth=1)
     own_models = ModelCache(2**30)
     caches = {name: ResultCache(128) for name in ("_reconstructions", "_verdicts", "_studies")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loaded, "create", one_block)
+        patch.setattr(opening, "create", one_block)
         patch.setattr(loaded, "model_cache", lambda: own_models)
         for name, cache in caches.items():
             patch.setattr(cached, name, partial(lambda cache: cache, cache))
