@@ -17,7 +17,7 @@ from ui.pickers import controls
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
-from ui.shell.style import STRIP
+from ui.shell.style import PAINTER_ROOM, STRIP
 
 FIRST_TITLE = "Nile delta and Sinai"
 SIDE_PX = 560
@@ -79,7 +79,7 @@ def _pictures(view: PageView) -> None:
         combined = next(panel for panel in panels(result) if panel.name == "combined")
         title = f"Reconstruction from {int(grid * grid - hidden.sum())} visible patches"
         st.html(sheet([replace(combined, title=title, note="")], abreast=1))
-    with painter:
+    with painter, st.container(key=PAINTER_ROOM):
         image = jpeg(stretch_of(result).draw(result.target))
         mask_painter(image, grid, grid, hidden, _PAINTER, label="Patches to hide", max_width_px=SIDE_PX)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -99,7 +99,7 @@ def _choices(view: PageView) -> None:
         for entry in cached.gallery():
             with st.container(key=f"{STRIP} {entry.title}", width=104):
                 try:
-                    st.image(cached.thumbnail_of(entry.spec), width="stretch", alt="")
+                    st.image(cached.thumbnail_of(entry.spec), width="stretch", alt=entry.title)
                 except ExplorerError:
                     continue
                 st.button(

@@ -20,6 +20,8 @@ DRAWN = "page-drawn"
 """Marks a page whose first run has ended."""
 FOLLOWED = "followed"
 """The key of a container that updates itself: its contents do not fade while an update is being computed."""
+PAINTER_ROOM = "painter-room"
+"""The key of the container of the painter on Home, whose height is known before it loads."""
 STRIP, DOORS = "strip", "doors"
 """Keys of containers whose cards are links as a whole."""
 NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 300, 769
@@ -78,7 +80,10 @@ _SPACE = f"""
 }}
 .st-key-{FOLLOWED} [data-stale=true] {{ opacity: 1 }}
 .st-key-globe {{ min-height: 632px }}
-@media (max-width: {NARROW_PX}px) {{ .st-key-globe {{ min-height: 850px }} }}
+@media (max-width: {NARROW_PX}px) {{
+  .st-key-globe {{ min-height: 850px }}
+  .st-key-{PAINTER_ROOM} {{ min-height: calc(100vw - 2rem + 112px) }}
+}}
 .stApp :has([data-testid=stSkeleton]) ~ *, .stApp :has([data-testid=stSkeleton]) ~ * * {{
   visibility: hidden !important }}
 @media (max-width: {NARROW_PX}px) {{
