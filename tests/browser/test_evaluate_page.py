@@ -129,6 +129,8 @@ def test_a_fresh_machine_gives_a_number_of_ones_own(local_page: Page, serve, tmp
     if "world_regions" not in sets.inner_text():  # data packs lie beside the checkout
         sets.get_by_role("button", name="Clear all").click()
         choose(local_page, "Sets", "world_regions")
+        expect(sets).to_contain_text("world_regions")
+        local_page.wait_for_timeout(2000)  # a click while the form is drawn again would be lost
     local_page.get_by_role("button", name="Evaluate", exact=True).click()
     expect(local_page.get_by_text("results.").filter(has_text="Done")).to_be_visible()
     local_page.get_by_text("This machine", exact=True).click()

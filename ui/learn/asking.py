@@ -14,6 +14,7 @@ from core.viz.sheet import jpeg
 from ui.pickers import controls
 from ui.shell import state
 from ui.shell.escaping import plain
+from ui.shell.style import PAINTER_ROOM
 
 
 def ask(lesson: Lesson, shown: Finding) -> Any:
@@ -50,9 +51,16 @@ def _patches(lesson: Lesson, shown: Finding) -> Any:
     if (drawing := painted(rows, cols, key)) is not None:
         marked = np.asarray(drawing.mask)
         state.keep(name, marked)
-    mask_painter(
-        jpeg(shown.pictures[-1].pixels), rows, cols, marked, key, label="Your prediction", max_width_px=380
-    )
+    with st.container(key=PAINTER_ROOM):
+        mask_painter(
+            jpeg(shown.pictures[-1].pixels),
+            rows,
+            cols,
+            marked,
+            key,
+            label="Your prediction",
+            max_width_px=380,
+        )
     st.caption(
         f"Click a patch to mark it, or move with the arrow keys and press space. Marked: {marked.sum():d}."
     )

@@ -21,7 +21,7 @@ DRAWN = "page-drawn"
 FOLLOWED = "followed"
 """The key of a container that updates itself: its contents do not fade while an update is being computed."""
 PAINTER_ROOM = "painter-room"
-"""The key of the container of the painter on Home, whose height is known before it loads."""
+"""The key of a container for a painter, which keeps its height free before it loads."""
 STRIP, DOORS = "strip", "doors"
 """Keys of containers whose cards are links as a whole."""
 NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 300, 769
