@@ -13,13 +13,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.crops import ImageCrops, PictureSet, cut
-from ..data.images import Skipped, all_skipped
+from ..data.crops import ImageCrops, PictureSet
+from ..data.images import Skipped
 from ..recipes import EvaluationRecipe
 from ..results import Result
 from ..stats.intervals import bootstrap_mean
 from ..stats.metrics import psnr
-from .reconstruction import MAX_PSNR, ReconstructCrops, checked, hidden_patches
+from .reconstruction import MAX_PSNR, ReconstructCrops, checked, image_rows
 from .scoring import Arrays, Scored
 
 GSD_GAIN = "gsd_gain"
@@ -35,24 +35,13 @@ def gsd_scores(
 
     Raises FeatureError for values that are not finite.
     """
-    assert recipe.size_px is not None
-    rows: list[list[float]] = []
-    names: list[str] = []
-    skipped: list[Skipped] = []
-    grid = recipe.size_px // patch_px
-    for number, picture in enumerate(cut(pictures, recipe.size_px)):
-        if isinstance(picture, Skipped):
-            skipped.append(picture)
-        else:
-            hidden = hidden_patches(recipe, number, len(picture.crops), grid)
-            stated = [replace(picture, gsd_m=picture.gsd_m * factor) for factor in FACTORS.values()]
-            found = [checked(reconstruct(each.crops, hidden, each), recipe, each) for each in stated]
-            rows.append([_mean_psnr(each, picture, hidden, patch_px) for each in found])
-            names.append(picture.name)
-        yield number + 1
-    if not rows:
-        raise all_skipped(skipped, pictures.name)
-    table = np.array(rows, dtype=np.float64)
+
+    def row(picture: ImageCrops, hidden: NDArray[np.bool_]) -> list[float]:
+        stated = [replace(picture, gsd_m=picture.gsd_m * factor) for factor in FACTORS.values()]
+        found = [checked(reconstruct(each.crops, hidden, each), recipe, each) for each in stated]
+        return [_mean_psnr(each, picture, hidden, patch_px) for each in found]
+
+    table, names, skipped = yield from image_rows(recipe, pictures, patch_px, row)
     arrays: Arrays = {"names": np.array(names), **dict(zip(FACTORS, table.T, strict=True))}
     arrays["gain"] = arrays["right"] - (arrays["coarser"] + arrays["finer"]) / 2
     return Scored(_result(recipe, arrays, skipped), arrays)

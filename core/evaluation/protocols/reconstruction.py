@@ -49,6 +49,27 @@ def reconstruction_scores(
     Image i is masked at random with the recipe's ratio and seed i (its crop j: seed i + 1,000,003 j). Raises
     FeatureError for values that are not finite.
     """
+
+    def row(picture: ImageCrops, hidden: NDArray[np.bool_]) -> list[float]:
+        reconstructed = checked(reconstruct(picture.crops, hidden, picture), recipe, picture)
+        return _image_row(reconstructed, picture.crops, picture.scored_px(hidden, patch_px), patch_px)
+
+    table, names, skipped = yield from image_rows(recipe, pictures, patch_px, row)
+    arrays: Arrays = {"names": np.array(names), **dict(zip(_FIELDS, table.T, strict=True))}
+    return Scored(_result(recipe, table, skipped), arrays)
+
+
+def image_rows(
+    recipe: EvaluationRecipe,
+    pictures: PictureSet,
+    patch_px: int,
+    row: Callable[[ImageCrops, NDArray[np.bool_]], list[float]],
+) -> Generator[int, None, tuple[NDArray[np.float64], list[str], list[Skipped]]]:
+    """Score every readable image by `row`, given its crops and hidden patches; yield how many are done.
+
+    Returns the rows (images, scores), the names of the images, and the skipped ones. Raises FeatureError if
+    no image can be read.
+    """
     assert recipe.size_px is not None
     rows: list[list[float]] = []
     names: list[str] = []
@@ -58,17 +79,12 @@ def reconstruction_scores(
         if isinstance(picture, Skipped):
             skipped.append(picture)
         else:
-            hidden = hidden_patches(recipe, number, len(picture.crops), grid)
-            reconstructed = checked(reconstruct(picture.crops, hidden, picture), recipe, picture)
-            pixels = picture.scored_px(hidden, patch_px)
-            rows.append(_image_row(reconstructed, picture.crops, pixels, patch_px))
+            rows.append(row(picture, hidden_patches(recipe, number, len(picture.crops), grid)))
             names.append(picture.name)
         yield number + 1
     if not rows:
         raise all_skipped(skipped, pictures.name)
-    table = np.array(rows, dtype=np.float64)
-    arrays: Arrays = {"names": np.array(names), **dict(zip(_FIELDS, table.T, strict=True))}
-    return Scored(_result(recipe, table, skipped), arrays)
+    return np.array(rows, dtype=np.float64), names, skipped
 
 
 def hidden_patches(recipe: EvaluationRecipe, number: int, crops: int, grid: int) -> NDArray[np.bool_]:
