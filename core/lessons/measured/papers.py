@@ -13,7 +13,7 @@ from ...viz.chart import Chart, Series
 from ..bench import Bench, Vectors
 from ..drawing import image_panel
 from ..spec import Answer, Finding
-from .vectors import knn_right
+from .vectors import knn_bars, knn_right
 
 # --- 13. TinyMIM: relations, not features ---
 
@@ -82,13 +82,7 @@ def measure_relations(bench: Bench) -> Finding:
     for name in names:
         numbers[f"width {name}"] = float(bench.other(name).card.embed_dim)
         numbers[f"depth {name}"] = float(len(bench.other(name).network.backbone.blocks))
-    chart = Chart(
-        "network",
-        "kNN accuracy, %",
-        (Series("kNN", tuple(100 * numbers[f"kNN {name}"] for name in names), names),),
-        "kNN accuracy of student, plain MAE and teacher.",
-        kind="bars",
-    )
+    chart = knn_bars(numbers, names, "kNN accuracy of student, plain MAE and teacher.")
     return Finding(numbers, chart=chart)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -200,14 +201,13 @@ def measure_order(bench: Bench) -> Finding:
         if own.card.reconstructs:
             verdicts = [judge(own.reconstruct(tile, MaskSpec("random", ratio=0.75)), ()) for tile in SCENES]
             numbers[f"PSNR {name}"] = float(np.mean([v.model.psnr for v in verdicts]))
-    chart = Chart(
-        "model",
-        "kNN accuracy, %",
-        (Series("kNN", tuple(100 * numbers[f"kNN {name}"] for name in MODELS), MODELS),),
-        "kNN accuracy of three models.",
-        kind="bars",
-    )
-    return Finding(numbers, chart=chart)
+    return Finding(numbers, chart=knn_bars(numbers, MODELS, "kNN accuracy of three models."))
+
+
+def knn_bars(numbers: Mapping[str, float], names: tuple[str, ...], described: str) -> Chart:
+    """The kNN accuracy of each network as bars, from `numbers` called `kNN NAME`."""
+    shares = tuple(100 * numbers[f"kNN {name}"] for name in names)
+    return Chart("network", "kNN accuracy, %", (Series("kNN", shares, names),), described, kind="bars")
 
 
 def conclude_order(found: Finding) -> Answer:
