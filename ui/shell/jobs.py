@@ -1,9 +1,9 @@
 """Background jobs that embed imagery into tables. A job is a folder on disk and runs in its own process.
 
 `JOBS/<owner>/<job>/` holds job.json, the output of the process and the table; `JOBS/<owner>/uploads/` the
-uploads; `JOBS/<owner>/places/` the tables of places saved one at a time. The owner is an unguessable key in
-the user's address bar: whoever has it sees these jobs and nobody else's, also after a reload or a restart of
-the server. Pages only read the folders. A thread starts the waiting jobs in order.
+uploads; `JOBS/<owner>/places/` the tables of places saved one at a time. The owner is an unguessable key
+(`state.owner`): whoever has it sees these jobs and nobody else's, also after a reload or a restart of the
+server. Pages only read the folders. A thread starts the waiting jobs in order.
 """
 
 from __future__ import annotations
