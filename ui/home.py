@@ -9,11 +9,10 @@ import streamlit as st
 
 from core.errors import ExplorerError
 from core.geo.gallery import GalleryEntry
-from core.judge import alike
 from core.masking import MaskSpec, make_mask
 from core.session import PageView
 from core.units import metres
-from ui.pickers import controls
+from ui.pickers import controls, painting
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
@@ -21,7 +20,7 @@ from ui.shell.style import PAINTER_ROOM, STRIP
 
 FIRST_TITLE = "Nile delta and Sinai"
 SIDE_PX = 560
-ALIKE_SHARE = 0.2
+SIMILAR_SHARE = 0.2
 _VIEW, _PAINTER = "home view", "home painter"
 
 
@@ -45,43 +44,28 @@ def _first() -> GalleryEntry:
     return next((entry for entry in entries if entry.title == FIRST_TITLE), entries[0])
 
 
-def _grid(view: PageView) -> int:
-    card = cached.card_of(view.model)
-    return (view.tile.size_px or card.input_px) // card.patch_px
-
-
 def _painted(view: PageView) -> PageView:
     """The view with the mask that was just painted, if any."""
-    from earth_mae_components import painted
-
-    grid = _grid(view)
-    drawing = painted(grid, grid, _PAINTER)
-    if drawing is None:
-        return view
-    hidden = drawing.mask
-    if drawing.pick is not None:  # the dropper hides what looks like the clicked patch
-        tile = cached.reconstruction(view, state.session_id()).input
-        hidden = hidden | alike(tile, cached.card_of(view.model).patch_px, drawing.pick, ALIKE_SHARE)
-    return replace(view, mask=controls.painted(hidden))
+    mask = painting.painted_mask(
+        view, _PAINTER, lambda: cached.reconstruction(view, state.session_id()), SIMILAR_SHARE
+    )
+    return view if mask is None else replace(view, mask=mask)
 
 
 def _pictures(view: PageView) -> None:
-    from earth_mae_components import mask_painter
+    from core.viz.pictures import panels
+    from core.viz.sheet import sheet
 
-    from core.viz.pictures import panels, stretch_of
-    from core.viz.sheet import jpeg, sheet
-
-    painter, reconstruction = st.columns(2, gap="large", vertical_alignment="bottom")
-    grid = _grid(view)
-    hidden = make_mask(view.mask, grid, grid).hidden
-    with reconstruction:
+    left, right = st.columns(2, gap="large", vertical_alignment="bottom")
+    with right:
         result = cached.reconstruction(view, state.session_id())
         combined = next(panel for panel in panels(result) if panel.name == "combined")
-        title = f"Reconstruction from {int(grid * grid - hidden.sum())} visible patches"
+        grid = painting.grid_of(view)
+        visible = int((~make_mask(view.mask, grid, grid).hidden).sum())
+        title = f"Reconstruction from {visible} visible patch{'es' * (visible != 1)}"
         st.html(sheet([replace(combined, title=title, note="")], abreast=1))
-    with painter, st.container(key=PAINTER_ROOM):
-        image = jpeg(stretch_of(result).draw(result.target))
-        mask_painter(image, grid, grid, hidden, _PAINTER, label="Patches to hide", max_width_px=SIDE_PX)
+    with left, st.container(key=PAINTER_ROOM):
+        painting.painter(view, _PAINTER, result, SIDE_PX)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Next picture", icon=":material/skip_next:", type="primary", on_click=_next)
         st.button("New mask", icon=":material/casino:", on_click=_new_mask)

@@ -32,15 +32,15 @@ TOURS: dict[str, tuple[Step, ...]] = {
             "patches",
         ),
         Step(
-            "Open the tab “Judge”.",
+            "Open the tab “Errors”.",
             "Bright is wrong. Below are the classical fills, which need no network.",
         ),
         Step("Copy the address of the page.", "It holds everything that you see: tile, network, mask."),
     ),
     "Scale Lab": (
         Step("Look at the rows.", "One place at several ground sample distances (GSD), finest first."),
-        Step("Compare “Low” and “High” in one row.", "Edges lie in the high band.", "bands"),
-        Step("Open the tab “Response to res”.", "The embedding depends on the GSD that is stated.", "gsd"),
+        Step("Compare “Low frequencies” and “High frequencies” in one row.", "Edges lie in the high band.", "bands"),
+        Step("Open the tab “Sensitivity to the scale input”.", "The embedding depends on the GSD that is stated.", "gsd"),
         Step(
             "Change “Policy” under “Scale and input”.",
             "It turns the GSD into the network's input.",

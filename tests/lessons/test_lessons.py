@@ -17,6 +17,7 @@ from core.lessons.notebooks import example
 from core.lessons.spec import Finding, Lesson, check
 from core.lessons.terms import TERMS
 from core.lessons.tours import TOURS
+from ui.shell.state import RENAMED_TABS
 
 GLOSSARY = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text().lower()
 OTHER_MODELS = ("mae_tiny", "sdmae_tiny")
@@ -205,4 +206,5 @@ def test_tours_name_controls_that_exist():
         for name in re.findall("“([^”]+)”", f"{step.do} {step.notice}")
     }
     assert named
-    assert not [name for name in named if f'"{name}' not in code]
+    assert not [name for name in named if f'"{name}"' not in code]
+    assert not named & RENAMED_TABS.keys()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import streamlit as st
 
 from core.engine.results import Reconstruction
-from core.judge import alike
-from core.masking import MaskSpec, make_mask
+from core.masking import MaskSpec
 from core.session import PageView
-from core.viz.pictures import stretch_of
-from core.viz.sheet import jpeg
-from ui.pickers import controls
+from ui.pickers import controls, painting
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
@@ -80,10 +76,6 @@ def paint(view: PageView) -> MaskSpec:
     """Show the mask painter where the mask is painted by hand; return the mask to use."""
     if view.mask.kind != controls.PAINTED:
         return view.mask
-    from earth_mae_components import mask_painter, painted
-
-    card = cached.card_of(view.model)
-    grid = (view.tile.size_px or card.input_px) // card.patch_px
     shown = cached.reconstruction(replace(view, mask=MaskSpec("random", ratio=0.0)), state.session_id())
     canvas, help_text = st.columns([1.7, 1], gap="medium")
     with help_text:
@@ -102,24 +94,11 @@ def paint(view: PageView) -> MaskSpec:
             "Click a patch with the dropper to hide it and the patches "
             "similar to it in colour, contrast and gradient."
         )
-    key = f"painter {grid}"
-    if (drawing := painted(grid, grid, key)) is not None:
-        hidden = drawing.mask
-        if drawing.pick is not None:
-            hidden = np.asarray(hidden) | alike(
-                shown.input, card.patch_px, drawing.pick, SIMILARITY[amount or "some"]
-            )
-        view = replace(view, mask=controls.painted(hidden))
+    key = f"painter {painting.grid_of(view)}"
+    mask = painting.painted_mask(view, key, lambda: shown, SIMILARITY[amount or "some"])
+    if mask is not None:
+        view = replace(view, mask=mask)
         state.publish(view)
     with canvas:
-        image = jpeg(stretch_of(shown).draw(shown.target))
-        mask_painter(
-            image,
-            grid,
-            grid,
-            make_mask(view.mask, grid, grid).hidden,
-            key,
-            label="Patches to hide",
-            max_width_px=460,
-        )
+        painting.painter(view, key, shown, 460)
     return view.mask
