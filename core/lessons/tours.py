@@ -39,8 +39,16 @@ TOURS: dict[str, tuple[Step, ...]] = {
     ),
     "Scale Lab": (
         Step("Look at the rows.", "One place at several ground sample distances (GSD), finest first."),
-        Step("Compare “Low frequencies” and “High frequencies” in one row.", "Edges lie in the high band.", "bands"),
-        Step("Open the tab “Sensitivity to the scale input”.", "The embedding depends on the GSD that is stated.", "gsd"),
+        Step(
+            "Compare “Low frequencies” and “High frequencies” in one row.",
+            "Edges lie in the high band.",
+            "bands",
+        ),
+        Step(
+            "Open the tab “Sensitivity to the scale input”.",
+            "The embedding depends on the GSD that is stated.",
+            "gsd",
+        ),
         Step(
             "Change “Policy” under “Scale and input”.",
             "It turns the GSD into the network's input.",
