@@ -12,6 +12,7 @@ from core.session import PageView
 from ui.pickers import controls, painting
 from ui.shell import cached, state
 from ui.shell.escaping import plain
+from ui.shell.page import in_a_sentence
 
 SIMILARITY = {"a few": 0.08, "some": 0.2, "many": 0.4}
 
@@ -49,6 +50,11 @@ def recipe(result: Reconstruction) -> None:
 @st.fragment(parallel=True)
 def scores(view: PageView) -> None:
     """PSNR, SSIM and L1 over hidden pixels, beside the fills; computed after the pictures, in parallel."""
+    with in_a_sentence():
+        _scores(view)
+
+
+def _scores(view: PageView) -> None:
     from core.viz.tables import score_rows
 
     result = cached.reconstruction(view, f"{state.session_id()} scores")
