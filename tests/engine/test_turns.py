@@ -112,9 +112,9 @@ def test_a_patient_request_lets_others_go_first_but_not_for_ever(monkeypatch):
         assert order == ["first", *expected]
 
 
-def test_a_waiting_request_hears_of_its_place_at_most_once_a_second(monkeypatch):
-    monkeypatch.setattr("core.engine.turns.REPORT_EVERY_S", 0.2)
-    turns, places = Turns(), []
+def test_a_waiting_request_can_be_withdrawn_between_two_turns(monkeypatch):
+    monkeypatch.setattr("core.engine.turns.REPORT_EVERY_S", 0.01)
+    turns, places, ended = Turns(), [], threading.Event()
     holding, go = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -122,23 +122,28 @@ def test_a_waiting_request_hears_of_its_place_at_most_once_a_second(monkeypatch)
             holding.set()
             go.wait(5)
 
-    def wait(told: list[int] | None = None) -> None:
-        with turns.turn(on_place=None if told is None else told.append):
-            pass
+    def on_place(ahead: int) -> None:
+        places.append(ahead)
+        if len(places) == 3:
+            raise KeyboardInterrupt
 
-    threads = [threading.Thread(target=hold), *(threading.Thread(target=wait) for _ in range(20))]
-    threads.append(threading.Thread(target=wait, args=(places,)))
-    for thread in threads:
-        thread.start()
-        assert holding.wait(5)
-        while turns.waiting() < threads.index(thread) + 1:
-            time.sleep(0.001)
-    while not places:
-        time.sleep(0.001)
+    def wait() -> None:
+        try:
+            with turns.turn(on_place=on_place):
+                pass
+        except KeyboardInterrupt:
+            ended.set()
+
+    threads = [threading.Thread(target=hold), threading.Thread(target=wait)]
+    threads[0].start()
+    assert holding.wait(5)
+    threads[1].start()
+    assert ended.wait(5), "the place is reported again although it has not changed"
+    assert places == [1, 1, 1]
+    assert turns.waiting() == 1, "the request has left the queue"
     go.set()
     for thread in threads:
         thread.join(5)
-    assert places == [21, 0], "the twenty turns in between took less than the time between two announcements"
 
 
 def test_a_failure_inside_passes_the_turn_on():

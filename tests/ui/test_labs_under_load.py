@@ -332,3 +332,23 @@ def test_fast_moves_run_only_the_first_and_last_and_report_the_queue(small_cache
     assert sorted(made) == [0, 9] and sorted(dropped) == list(range(1, 9))
     assert 1 in places and set(places) <= {0, 1}
     assert made[9].recipe.mask == "random-45-s3"
+
+
+def scores_of_a_view() -> None:
+    """The Mask Lab's scores, overtaken by a newer request."""
+    from core.engine.turns import Superseded
+    from tests.ui.test_labs_under_load import VIEWS
+    from ui.mask_lab import lab
+    from ui.shell import cached
+
+    def overtaken(*_: object) -> None:
+        raise Superseded("A newer setting has replaced this one.")
+
+    cached.verdict = overtaken
+    lab.scores(VIEWS[0])
+
+
+def test_scores_that_a_newer_setting_has_overtaken_show_no_error(small_cache, monkeypatch):
+    monkeypatch.setattr(cached, "verdict", cached.verdict)  # the app replaces it
+    app = AppTest.from_function(scores_of_a_view, default_timeout=60).run()
+    assert not app.exception and not app.error

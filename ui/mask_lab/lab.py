@@ -13,19 +13,16 @@ from ui.pickers import controls, painting
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
+from ui.shell.waiting import position
 
 SIMILARITY = {"a few": 0.08, "some": 0.2, "many": 0.4}
 
 
 def reconstruction(view: PageView) -> Reconstruction:
-    """Reconstruct the view; while other requests are ahead of it, show its position in the queue.
-
-    Writing to the page also ends a script run that the same session has replaced, so that nothing outdated is
-    computed.
-    """
+    """Reconstruct the view; while other requests are ahead of it, show its position in the queue."""
     place = st.empty()
 
-    def show_position(ahead: int) -> None:
+    def draw(ahead: int) -> None:
         if ahead:
             place.info(
                 f"{ahead:,} request{'s' * (ahead > 1)} ahead of yours.",
@@ -34,7 +31,7 @@ def reconstruction(view: PageView) -> Reconstruction:
         else:
             place.empty()
 
-    return cached.reconstruction(view, state.session_id(), show_position)
+    return cached.reconstruction(view, state.session_id(), position(draw))
 
 
 def recipe(result: Reconstruction) -> None:
@@ -63,12 +60,8 @@ def _scores(view: PageView) -> None:
         return
     digits = {name: st.column_config.NumberColumn(format=f"%.{n}f") for name, n in (("SSIM", 3), ("L1", 4))}
     place = st.empty()
-
-    def wait(ahead: int) -> None:
-        """Writing to the page ends a run that a newer one has replaced."""
-        place.caption("Computing the scores …" if ahead else " ")
-
-    verdict = cached.verdict(view, result, state.session_id(), wait)
+    draw = position(lambda ahead: place.caption("Computing the scores …" if ahead else " "))
+    verdict = cached.verdict(view, result, state.session_id(), draw)
     place.empty()
     st.dataframe(
         score_rows(verdict, result.recipe.model),

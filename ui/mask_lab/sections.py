@@ -20,6 +20,7 @@ from ui.pickers import controls, model_picker
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
+from ui.shell.waiting import position
 
 LOSS_COVERS_HIDDEN = """
 The training loss covers hidden patches only: the network is never trained to reproduce what it can see. Its
@@ -62,7 +63,10 @@ def errors(view: PageView, result: Reconstruction) -> None:
         st.markdown(LOSS_COVERS_HIDDEN)
     if result.scored.any():
         st.markdown("## Compared with classical interpolation")
-        st.html(sheet(fill_panels(result, cached.verdict(view, result, state.session_id())), abreast=4))
+        place = st.empty()
+        draw = position(lambda ahead: place.caption("Computing the fills …" if ahead else " "))
+        verdict = cached.verdict(view, result, state.session_id(), draw)
+        place.html(sheet(fill_panels(result, verdict), abreast=4))
         st.caption(
             "Hidden pixels filled in without a network; visible pixels are the true ones. PSNR over hidden "
             "pixels. A useful network beats all of these fills."

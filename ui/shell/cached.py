@@ -267,7 +267,8 @@ def verdict(
 ) -> Verdict:
     """Scores of a view's reconstruction and of the baseline fills.
 
-    They wait until no picture does; a newer request of `asker` replaces an older one (Superseded).
+    They wait until no picture does; a newer request of `asker` replaces an older one (Superseded), and an
+    error of `on_place` withdraws the request.
     """
     from core.judge import judge
 
@@ -275,7 +276,7 @@ def verdict(
         with _queue(model(view.model)).turn(f"{asker} verdict", on_place, patient=True):
             return judge(result)
 
-    return _verdicts().get_or_compute(reconstruction_key(view), compute)
+    return _verdicts().get_or_compute(reconstruction_key(view), compute, lambda: on_place and on_place(1))
 
 
 def exported(view: PageView, asker: str) -> tuple[Reconstruction, Verdict]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+CHECK_EVERY_S = 0.2
 MAX_PARTS = 20_000
 """Parts of a result that are measured; the size of a result with more parts is extrapolated."""
 
@@ -90,15 +91,23 @@ class ResultCache:
                 self._ledger.touch(self, key)
             return self._results.get(key)
 
-    def get_or_compute(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The cached result; the first caller computes it while others wait."""
+    def get_or_compute(
+        self, key: Hashable, make: Callable[[], Any], while_waiting: Callable[[], None] | None = None
+    ) -> Any:
+        """The cached result; the first caller computes it while others wait.
+
+        They call `while_waiting` every CHECK_EVERY_S seconds; if it raises, they stop waiting.
+        """
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
+        while not lock.acquire(timeout=CHECK_EVERY_S):
+            if while_waiting is not None:
+                while_waiting()
         try:
-            with lock:
-                result = self.get(key)
-                return self.put(key, make()) if result is None else result
+            result = self.get(key)
+            return self.put(key, make()) if result is None else result
         finally:
+            lock.release()
             with self._lock:
                 self._locks.pop(key, None)
 

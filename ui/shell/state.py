@@ -71,6 +71,11 @@ def recall(name: str, default: T) -> T:
     return st.session_state.get(name, default)
 
 
+def end_if_replaced() -> None:
+    """End this script run if the user has changed something since it began: reading the state does so."""
+    _ = "anything" in st.session_state
+
+
 def keep(name: str, value: object) -> None:
     """Store a value for this session."""
     st.session_state[name] = value

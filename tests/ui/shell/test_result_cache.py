@@ -1,6 +1,7 @@
 """Results cached in memory: computed once, retried after a failure, bounded in bytes."""
 
 import gc
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,29 @@ def test_a_failed_computation_is_retried() -> None:
             cache.get_or_compute("a", fail)
     assert not cache._locks
     assert [cache.get_or_compute("a", lambda: 1), cache.get_or_compute("a", lambda: 2)] == [1, 1]
+
+
+def test_a_caller_can_stop_waiting_for_the_result_of_another(monkeypatch):
+    monkeypatch.setattr("ui.shell.result_cache.CHECK_EVERY_S", 0.01)
+    cache, computing, go = ResultCache(2), threading.Event(), threading.Event()
+
+    def slow() -> int:
+        computing.set()
+        assert go.wait(5)
+        return 1
+
+    def stop() -> None:
+        raise InterruptedError
+
+    first = threading.Thread(target=cache.get_or_compute, args=("a", slow))
+    first.start()
+    assert computing.wait(5)
+    with pytest.raises(InterruptedError):
+        cache.get_or_compute("a", slow, while_waiting=stop)
+    go.set()
+    first.join(5)
+    assert cache.get("a") == 1
+    assert not cache._locks
 
 
 def test_all_caches_together_stay_within_the_limit():
