@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ...geo.ground import MEAN_EARTH_RADIUS_M
 from ..errors import TableError
 from ..schema import COLUMNS, VECTOR
+from . import frames
 from .conditions import matching_rows
 from .integrity import require_memory
 from .mixture import RECIPE, mixture, recipe_of
@@ -118,6 +119,21 @@ class EmbeddingTable:
         )  # on request only: tables are read and searched without torch
         lonlat = torch.from_numpy(np.ascontiguousarray(self.lonlat.T))
         return {"embedding": torch.from_numpy(self.vectors.copy()), "x": lonlat[0], "y": lonlat[1]}
+
+    def to_arrow(self) -> pa.Table:
+        """All columns and `embedding`, a list of d float32 per row, null where not usable.
+
+        The outlines are marked as GeoArrow WKB in WGS84.
+        """
+        return frames.arrow(self)
+
+    def to_geopandas(self) -> Any:
+        """A GeoDataFrame in EPSG:4326 with all columns: outlines, or centres where a row has no outline."""
+        return frames.geopandas(self)
+
+    def to_xarray(self) -> Any:
+        """A Dataset: `embedding` (row, feature), NaN where not usable, and the columns as coordinates."""
+        return frames.xarray(self)
 
     @property
     def dim(self) -> int:
