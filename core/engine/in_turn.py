@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.base import Encoder
+from ..policy import Policy
+from .embed import embed
+from .inputs import Fed
 from .prediction import Pictures, Predicted, reconstruct_batch
 from .reconstruct import ReconstructionRequest, finish, mask_on_grid, prepare, require_reconstructor
 from .results import Reconstruction
@@ -51,3 +54,29 @@ def reconstruct_in_turn(
     input_ = _NetworkInput(prepared.fed.unit, cells, prepared.res)
     out = queue.share(kind, input_, run, token, on_place)
     return finish(network, prepared, request.policy, mask, out)
+
+
+def embed_in_turn(
+    model: Encoder,
+    fed: Fed,
+    queue: Turns,
+    policy: Policy,
+    pooling: str | None = None,
+    *,
+    native_gsd_m: float | None = None,
+) -> NDArray[np.float32]:
+    """Embed one input like `embed`, to (d,), waiting for the device in a queue.
+
+    Requests of others with the same model, input size, policy and pooling share the network's call. Raises
+    InputError.
+    """
+
+    def run(inputs: Sequence[Fed]) -> list[NDArray[np.float32]]:
+        images = np.stack([each.unit for each in inputs])
+        gsds = [each.tile.gsd for each in inputs]
+        return list(
+            embed(model, images, gsd_m=gsds, policy=policy, pooling=pooling, native_gsd_m=native_gsd_m)
+        )
+
+    kind = ("embed", model, fed.side, policy, pooling, native_gsd_m)
+    return queue.share(kind, fed, run)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ...atlas import EmbeddingTable, open_table
+from ...atlas.search.listing import row_of, rows_of
 from ...atlas.search.neighbors import Neighbors, example_query, nearest
 from ...errors import UsageError
 from ...units import metres
@@ -30,17 +31,6 @@ _EPILOG = """examples:
   python -m core search tables/scene --row 12 --row 13 --minus 40    more like these two, less like that one
   python -m core search tables/millions --row 12 --index
   python -m core search rasters/scene.patches.tif --lonlat 12.5,41.9    patches like the one at this place"""
-
-SHOWN = (
-    "unique_id",
-    "product_id",
-    "centre_lon",
-    "centre_lat",
-    "gsd_m",
-    "recon_loss_low",
-    "recon_loss_high",
-    "pixel_bbox",
-)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -134,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
                     "table": table.name,
                     "query": _query_json(table, rows, args),
                     "note": found.note,
-                    "neighbors": _rows(table, found),
+                    "neighbors": rows_of(table, found),
                 }
             )
         )
@@ -255,32 +245,20 @@ def _query_json(table: EmbeddingTable, rows: list[int], args: argparse.Namespace
     if not rows:
         return {"image": args.image.name}
     if len(rows) > 1:
-        return {"rows": [{"row": row, **_one(table, row)} for row in rows]}
+        return {"rows": [{"row": row, **row_of(table, row)} for row in rows]}
     away = (
         {}
         if args.lonlat is None
         else {"distance_km": round(table.distance_km(rows[0], *_place(args.lonlat)), 3)}
     )
-    return {"row": rows[0], **_one(table, rows[0]), **away}
-
-
-def _rows(table: EmbeddingTable, found: Neighbors) -> list[dict[str, Any]]:
-    pairs = zip(found.rows.tolist(), found.similarity.tolist(), found.duplicate.tolist(), strict=True)
-    return [
-        {"row": row, "similarity": round(similarity, 6), "duplicate": duplicate, **_one(table, row)}
-        for row, similarity, duplicate in pairs
-    ]
-
-
-def _one(table: EmbeddingTable, row: int) -> dict[str, Any]:
-    return table.columns.select(list(SHOWN)).slice(row, 1).to_pylist()[0]
+    return {"row": rows[0], **row_of(table, rows[0]), **away}
 
 
 def _show(table: EmbeddingTable, found: Neighbors) -> None:
     if found.note:
         print(found.note, file=sys.stderr)
     print(f"{'row':>9}  {'cosine':>7}  {'longitude':>10}  {'latitude':>9}  what")
-    for one in _rows(table, found):
+    for one in rows_of(table, found):
         place = (
             "{:>10.4f}  {:>9.4f}".format(one["centre_lon"], one["centre_lat"])
             if one["centre_lon"] is not None
