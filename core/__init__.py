@@ -8,20 +8,25 @@ The names below are imported on first use, so that features without torch do not
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .shown import draw_with
+
 if TYPE_CHECKING:
     from .atlas.store.table import open_table
     from .engine.embed import embed
     from .engine.inputs import read_ground
     from .engine.loaded import load
     from .engine.reconstruct import reconstruct
+    from .engine.scales import ScaleSpec
     from .geo import TileRef, TileSpec, known_sources, open_source
     from .masking import MaskSpec
     from .policy import Policy
+    from .studies import scale_series
 
 __version__ = "0.2.0"
 __all__ = [
     "MaskSpec",
     "Policy",
+    "ScaleSpec",
     "TileRef",
     "TileSpec",
     "embed",
@@ -31,11 +36,13 @@ __all__ = [
     "open_table",
     "read_ground",
     "reconstruct",
+    "scale_series",
 ]
 
 _HOMES = {
     "MaskSpec": ".masking",
     "Policy": ".policy",
+    "ScaleSpec": ".engine.scales",
     "TileRef": ".geo",
     "TileSpec": ".geo",
     "known_sources": ".geo",
@@ -45,7 +52,9 @@ _HOMES = {
     "load": ".engine.loaded",
     "read_ground": ".engine.inputs",
     "reconstruct": ".engine.reconstruct",
+    "scale_series": ".studies",
 }
+draw_with(f"{__name__}.notebook.reprs")
 
 
 def __getattr__(name: str) -> Any:

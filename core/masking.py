@@ -19,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from .errors import ExplorerError
+from .shown import Shown
 
 BoolGrid = NDArray[np.bool_]
 IntGrid = NDArray[np.int64]
@@ -69,7 +70,7 @@ class MaskSpec:
 
 
 @dataclass(frozen=True, eq=False)
-class Mask:
+class Mask(Shown):
     """A mask as a read-only bool array (rows, cols), True where a cell is hidden from the network."""
 
     hidden: BoolGrid

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .engine.inputs import InputError, read_ground
 from .engine.prediction import Predicted, reconstruct_each
-from .engine.reconstruct import Prepared, prepare, reconstruct
+from .engine.reconstruct import Prepared, ReconstructionRequest, prepare, reconstruct, reconstruct_many
 from .engine.results import RatioStep, Spread, enlarge
-from .geo.tile import Tile
+from .engine.scales import ScaleSeries, ScaleSpec, ladder
+from .geo.tile import Tile, TileSpec
 from .masking import KINDS, MaskSpec, make_mask
 from .models.base import Reconstructor
 from .policy import Policy
@@ -112,3 +114,33 @@ def ratio_series(
         with turn():
             result = reconstruct(model, tile, replace(spec, ratio=ratio), policy, size_px=size_px)
         yield RatioStep(ratio, result)
+
+
+def scale_series(
+    model: Reconstructor,
+    read: Callable[[TileSpec], Tile],
+    spec: ScaleSpec,
+    policy: Policy | None = None,
+    *,
+    limits_m: tuple[float, float] | None = None,
+) -> ScaleSeries:
+    """Reconstruct one place at the scales of a spec.
+
+    `read` reads tiles of a source. `limits_m`, the finest and coarsest GSD in metres, is needed if the spec
+    holds "pixels". Raises InputError without it, and the errors of `read` and `reconstruct`.
+    """
+    if limits_m is None and spec.hold == "pixels":
+        raise InputError(
+            "A series of the same pixels needs limits_m: state the finest and the coarsest GSD in metres."
+        )
+    card = model.card
+    scales = ladder(
+        spec, read, input_px=card.input_px, patch_px=card.patch_px, limits_m=limits_m or (0.0, 0.0)
+    )
+    chosen = policy or Policy(card.default_policy)
+    requests = [
+        ReconstructionRequest(read_ground(read, scale.tile, scale.side_px), scale.mask, chosen, scale.side_px)
+        for scale in scales
+    ]
+    results = dict(reconstruct_many(model, requests))
+    return ScaleSeries(scales, tuple(results[n] for n in range(len(scales))))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..geo.tile import Affine6, Footprint
 from ..policy import policy_from_text, res_text
+from ..shown import Shown
 from ..units import metres
 
 Picture = NDArray[np.float32]
@@ -101,7 +102,7 @@ class ReconstructionRecipe:
 
 
 @dataclass(frozen=True, eq=False)
-class Reconstruction:
+class Reconstruction(Shown):
     """A reconstruction with its ground truth; the side of the input is s px, of the output t (s or 2s).
 
     `input` (3, s, s) what was fed, 0..1; `low` (3, s, s) and `combined` (3, t, t) pictures in 0..1, not

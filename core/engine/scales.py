@@ -1,4 +1,4 @@
-"""The plan of a scale series: one place at several GSDs with the same mask. No network is involved."""
+"""The plan of a scale series: one place at several GSDs with the same mask; no network is involved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from ..geo.tile import GeoError, Tile, TileSpec
 from ..masking import Mask, MaskSpec, make_mask
+from ..shown import Shown
 from .inputs import MAX_GRID, InputError, read_ground
+from .results import Reconstruction
 
 MAX_SCALES = 16
 LEAST_GRID = 4
@@ -63,6 +65,21 @@ class Scale:
     gsd_m: float
     side_px: int
     own: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ScaleSeries(Shown):
+    """One place at several scales, finest first, with the reconstruction at each."""
+
+    scales: tuple[Scale, ...]
+    reconstructions: tuple[Reconstruction, ...]
+
+    @property
+    def own(self) -> Reconstruction:
+        """The reconstruction at the scale of the spec."""
+        return next(
+            result for scale, result in zip(self.scales, self.reconstructions, strict=True) if scale.own
+        )
 
 
 def ladder(

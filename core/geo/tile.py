@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ExplorerError
+from ..shown import Shown
 from ..units import metres
 
 RGB = tuple[int, int, int]
@@ -97,7 +98,7 @@ class TileSpec:
 
 
 @dataclass(frozen=True, eq=False)
-class Tile:
+class Tile(Shown):
     """A piece of ground: raw values with their scale, position and validity.
 
     `pixels` (c, h, w): raw values of all bands, native dtype or float32/float64 once resampled; always

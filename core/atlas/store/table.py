@@ -16,6 +16,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from ...geo.ground import MEAN_EARTH_RADIUS_M
+from ...shown import Shown
 from ..errors import TableError
 from ..schema import COLUMNS, VECTOR
 from . import frames
@@ -44,7 +45,7 @@ class StoredVectors:
 
 
 @final
-class EmbeddingTable:
+class EmbeddingTable(Shown):
     """Rows of places with a vector each, from `open_table` or, in memory, `EmbeddingTable.from_rows`."""
 
     def __init__(

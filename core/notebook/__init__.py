@@ -1,0 +1,1 @@
+"""Results in notebooks: figures of them, and widgets that answer to the mouse."""
