@@ -11,6 +11,7 @@ const assets = join(here, "../ui/components/earth_mae_components/assets");
 const entries = {
   mask_painter: "src/painter/index.ts",
   compare: "src/compare/index.ts",
+  loupe: "src/loupe/index.ts",
   linked_globe: "src/globe/index.ts",
 };
 

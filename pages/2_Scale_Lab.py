@@ -34,8 +34,9 @@ with page(
         st.divider()
         view = replace(page_view.edit(view, encoders=True), selection=choices.to_text())
         card = cached.card_of(view.model)
+        similar_share = lab.dropper(view)
     with pictures:
-        view = replace(view, mask=lab.paint(view))
+        view = replace(view, mask=lab.paint(view, similar_share))
         state.publish(view)  # before the tabs: they write to the address themselves
         scales = scales_of(view, choices, card)
         views = views_of(view, scales)

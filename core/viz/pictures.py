@@ -110,7 +110,7 @@ def panels(result: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
     added = Panel(
         "added",
         "What the network added",
-        f"reconstruction minus harmonic fill, mid-grey, × {gain}",
+        f"minus the harmonic fill, × {gain}",
         draw_residual(result.added, gain),
         (-0.5 / gain, 0.5 / gain),
     )

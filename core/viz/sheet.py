@@ -17,6 +17,7 @@ _GRID = (
     "display:grid;grid-template-columns:repeat(auto-fill,minmax(max({least}px,{share}%),1fr));"
     "gap:14px 14px;margin:0"
 )
+_LARGE = "display:grid;grid-template-columns:repeat({count},1fr);gap:14px;margin:0 0 14px"
 _IMAGE = (
     "width:100%;aspect-ratio:1;display:block;border-radius:8px;image-rendering:{rendering};background:"
     + PLACEHOLDER
@@ -51,16 +52,23 @@ def sheet(
     *,
     abreast: int = 3,
     least_px: int = 138,
+    large: int = 0,
+    place: str = "",
     smooth: bool = False,
     address: Callable[[str, bytes], str] = data_url,
 ) -> str:
     """Lay out panels as HTML, at most `abreast` in a row and each at least `least_px` wide.
 
-    `address` returns the URL of a panel's picture, given the panel's name and its JPEG.
+    The first `large` panels share a row of their own above the others. `place` names the ground that the
+    panels show: the loupe points at the same place in all sheets with that name, and within each sheet
+    without one. `address` returns the URL of a panel's picture, given the panel's name and its JPEG.
     """
     grid = _GRID.format(least=least_px, share=round(100 / abreast - 3, 1))
     figures = [_figure(panel, smooth, address(panel.name, jpeg(panel.pixels))) for panel in panels]
-    return f'<div style="{grid}">{"".join(figures)}</div>'
+    rows = [f'<div style="{_LARGE.format(count=large)}">{"".join(figures[:large])}</div>'] if large else []
+    if figures[large:]:
+        rows.append(f'<div style="{grid}">{"".join(figures[large:])}</div>')
+    return f'<div class="sheet" data-place="{escape(place)}">{"".join(rows)}</div>'
 
 
 def blank_sheet(count: int, *, abreast: int = 3, least_px: int = 138) -> str:

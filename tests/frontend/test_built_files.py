@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FRONTEND = ROOT / "frontend"
 PACKAGE = ROOT / "ui" / "components" / "earth_mae_components"
-NAMES = ("mask_painter", "compare", "linked_globe")
+NAMES = ("mask_painter", "compare", "loupe", "linked_globe")
 LARGEST_BYTES = 1_200_000
 
 

@@ -145,7 +145,7 @@ def lab_with_painter(view: dict[str, str]) -> None:
         if name not in st.query_params:
             st.query_params[name] = value
     shown = page_view.current_view()
-    shown = with_(shown, mask=lab.paint(shown))
+    shown = with_(shown, mask=lab.paint(shown, lab.SIMILARITY["some"]))
     state.publish(shown)
     lab.reconstruction(shown)
 

@@ -13,9 +13,24 @@ from ui.pickers import controls, painting
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
+from ui.shell.style import LOUPE, PAINTER_ROOM
 from ui.shell.waiting import position
 
 SIMILARITY = {"a few": 0.08, "some": 0.2, "many": 0.4}
+LARGE = ("masked", "combined")
+"""The pictures that are shown large, side by side."""
+LARGEST_PX = 900
+PLACE = "tile"
+"""All pictures of the lab show the same ground, so that the loupe follows in all of them."""
+KEYS = (
+    ("L", "Loupe: the same place in all pictures"),
+    ("W", "Wipe: the original left of the pointer, the picture right of it"),
+    ("+  −", "Zoom of the loupe"),
+    ("D", "Large pictures, or all of equal size"),
+    ("Arrow keys", "Move the loupe, with the keyboard focus on its toolbar"),
+    ("M", "Draw another mask"),
+    ("?", "This list"),
+)
 
 
 def reconstruction(view: PageView) -> Reconstruction:
@@ -42,6 +57,14 @@ def recipe(result: Reconstruction) -> None:
         f"{plain(result.recipe.caption())}  \nCompared with {plain(result.recipe.target)}. "
         f"{plain(result.recipe.credit)}"
     )
+
+
+def tools() -> None:
+    """The toolbar of the pictures: loupe, wipe, layout and keyboard shortcuts."""
+    from earth_mae_components import loupe
+
+    with st.container(key=LOUPE):
+        loupe(KEYS)
 
 
 @st.fragment(parallel=True)
@@ -71,33 +94,59 @@ def _scores(view: PageView) -> None:
     )
 
 
-def paint(view: PageView) -> MaskSpec:
+def dropper(view: PageView) -> float:
+    """Where the mask is painted: how many similar patches the dropper hides, as a share of all patches."""
+    if view.mask.kind != controls.PAINTED:
+        return SIMILARITY["some"]
+    amount = st.segmented_control(
+        "Similar patches that the dropper hides",
+        list(SIMILARITY),
+        default="some",
+        key="alike",
+        required=True,
+        help="Click a patch with the dropper to hide it and the patches similar to it in colour, contrast "
+        "and gradient.",
+    )
+    return SIMILARITY[amount or "some"]
+
+
+def paint(view: PageView, similar_share: float, max_width_px: int = 460) -> MaskSpec:
     """Show the mask painter where the mask is painted by hand; return the mask to use."""
     if view.mask.kind != controls.PAINTED:
         return view.mask
     shown = cached.reconstruction(replace(view, mask=MaskSpec("random", ratio=0.0)), state.session_id())
-    canvas, help_text = st.columns([1.7, 1], gap="medium")
-    with help_text:
-        st.markdown(
-            "**Paint the mask.** Drag on the tile to hide patches. The toolbar has brush, rectangle, lasso, "
-            "eraser and undo."
-        )
-        amount = st.segmented_control(
-            "Similar patches that the dropper hides",
-            list(SIMILARITY),
-            default="some",
-            key="alike",
-            required=True,
-        )
-        st.caption(
-            "Click a patch with the dropper to hide it and the patches "
-            "similar to it in colour, contrast and gradient."
-        )
     key = f"painter {painting.grid_of(view)}"
-    mask = painting.painted_mask(view, key, lambda: shown, SIMILARITY[amount or "some"])
+    mask = painting.painted_mask(view, key, lambda: shown, similar_share)
     if mask is not None:
         view = replace(view, mask=mask)
         state.publish(view)
-    with canvas:
-        painting.painter(view, key, shown, 460)
+    with st.container(key=PAINTER_ROOM):
+        painting.painter(view, key, shown, max_width_px)
     return view.mask
+
+
+def pictures(view: PageView, similar_share: float) -> tuple[PageView, Reconstruction]:
+    """The visible patches, or the painter, beside the reconstruction; the other pictures in a row below.
+
+    Returns the view with the mask as painted, and its reconstruction.
+    """
+    from core.viz.pictures import panels
+    from core.viz.sheet import sheet
+
+    if view.mask.kind != controls.PAINTED:
+        state.publish(view)
+        result = reconstruction(view)
+        named = {panel.name: panel for panel in panels(result)}
+        large = [named.pop(name) for name in LARGE]
+        st.html(sheet([*large, *named.values()], large=len(large), abreast=5, least_px=98, place=PLACE))
+        return view, result
+    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    with left:
+        view = replace(view, mask=paint(view, similar_share, LARGEST_PX))
+        state.publish(view)
+    with right:
+        result = reconstruction(view)
+        named = {panel.name: panel for panel in panels(result)}
+        st.html(sheet([named.pop("combined")], abreast=1, place=PLACE))
+    st.html(sheet(list(named.values()), abreast=6, least_px=98, place=PLACE))
+    return view, result

@@ -16,6 +16,7 @@ from core.viz.charts import ratio_chart
 from core.viz.maps import animation, error_panels, fill_panels, scale_bar, spread_panels
 from core.viz.pictures import Panel, panels, png, stretch_of
 from core.viz.sheet import sheet
+from ui.mask_lab.lab import PLACE
 from ui.pickers import controls, model_picker
 from ui.shell import cached, state
 from ui.shell.escaping import plain
@@ -57,7 +58,7 @@ def errors(view: PageView, result: Reconstruction) -> None:
         help="Fades the visible patches, which the training loss does not cover.",
     )
     maps, full = error_panels(result, kind, COLOURS[colour], judged_only=hidden_only)
-    st.html(sheet(maps))
+    st.html(sheet(maps, place=PLACE))
     st.html(scale_bar(full, f"{ERRORS[kind]}, the same scale in all three"))
     with st.expander("Why visible patches look worse", icon=":material/visibility_off:"):
         st.markdown(LOSS_COVERS_HIDDEN)
@@ -66,7 +67,7 @@ def errors(view: PageView, result: Reconstruction) -> None:
         place = st.empty()
         draw = position(lambda ahead: place.caption("Computing the fills …" if ahead else " "))
         verdict = cached.verdict(view, result, state.session_id(), draw)
-        place.html(sheet(fill_panels(result, verdict), abreast=4))
+        place.html(sheet(fill_panels(result, verdict), abreast=4, place=PLACE))
         st.caption(
             "Hidden pixels filled in without a network; visible pixels are the true ones. PSNR over hidden "
             "pixels. A useful network beats all of these fills."
@@ -134,7 +135,7 @@ def uncertainty(view: PageView, result: Reconstruction) -> None:
         st.caption(plain(sentence))
 
     for spread in cached.spreads(view, count, state.session_id(), say):
-        place.html(sheet(spread_panels(result, spread)))
+        place.html(sheet(spread_panels(result, spread), place=PLACE))
         bar.progress(spread.done / spread.wanted, f"{spread.done} of {spread.wanted} masks")
     bar.empty()
     st.caption(
@@ -171,7 +172,7 @@ def ratio_sweep(view: PageView, result: Reconstruction) -> None:
         key="sweep step",
     )
     shown = {panel.name: panel for panel in panels(steps[chosen].reconstruction)}
-    st.html(sheet([shown[name] for name in ("masked", "combined", "original")]))
+    st.html(sheet([shown[name] for name in ("masked", "combined", "original")], place=PLACE))
     with st.expander("As an animation", icon=":material/animation:"):
         film = animation([step.reconstruction for step in steps])
         st.image(film, width=460, alt="The reconstruction at increasing masking ratios")
@@ -212,7 +213,7 @@ def models_side_by_side(view: PageView, result: Reconstruction) -> None:
                 note=f"{decibels(scores.psnr)}, SSIM {scores.ssim:.3f} · {other.recipe.input_px} px",
             )
         )
-    st.html(sheet([next(p for p in panels(result) if p.name == "masked"), *rows], abreast=4))
+    st.html(sheet([next(p for p in panels(result) if p.name == "masked"), *rows], abreast=4, place=PLACE))
     st.caption(
         "Visible patches restored. PSNR over hidden pixels, at "
         "each model's own input size and default policy."

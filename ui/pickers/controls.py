@@ -132,7 +132,14 @@ def _seed(seed: int) -> int:
             )
         )
     with button:
-        st.button("", icon=":material/casino:", help="Draw another mask", on_click=_draw_seed, key="roll")
+        st.button(
+            "",
+            icon=":material/casino:",
+            help="Draw another mask",
+            on_click=_draw_seed,
+            key="roll",
+            shortcut="M",
+        )
     return number
 
 

@@ -97,7 +97,7 @@ def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
 
 def pictures_and_controls() -> tuple[DeltaGenerator, DeltaGenerator]:
     """The columns of a lab, pictures and controls; on a narrow screen a link leads to the controls below."""
-    pictures, inspector = st.columns([2.7, 1], gap="large")
+    pictures, inspector = st.columns([3, 1], gap="medium")
     pictures.markdown(f"[:material/tune: To the controls](#{CONTROLS})")
     inspector.html(f"<span id='{CONTROLS}'></span>")
     return pictures, inspector

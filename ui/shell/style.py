@@ -22,6 +22,10 @@ FOLLOWED = "followed"
 """The key of a container that updates itself: its contents do not fade while an update is being computed."""
 PAINTER_ROOM = "painter-room"
 """The key of a container for a painter, which keeps its height free before it loads."""
+GROUP = "control-group"
+"""Class of the title above a group of controls."""
+LOUPE = "loupe-room"
+"""The key of a container for the loupe's toolbar, which keeps its height free before it loads."""
 STRIP, DOORS = "strip", "doors"
 """Keys of containers whose cards are links as a whole."""
 NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 300, 769
@@ -66,12 +70,24 @@ _CARDS = f"""
   border-color: var(--st-primary-color) }}
 """
 
+_PICTURES = f"""
+.{GROUP} {{ font-size: .8rem; font-weight: 600; color: {_QUIET}; text-transform: uppercase;
+  letter-spacing: .04em; border-bottom: 1px solid var(--st-border-color); padding-bottom: .2rem }}
+.st-key-{LOUPE} {{ min-height: 36px }}
+html[data-pictures=even] .sheet:has(> div + div) {{
+  display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(max(138px, 21%), 1fr)) }}
+html[data-pictures=even] .sheet > div:has(~ div), html[data-pictures=even] .sheet > div ~ div {{
+  display: contents !important }}
+"""
+"""The layout that the loupe's toolbar chooses: a row of large pictures above smaller ones, or all alike."""
+
 _SPACE = f"""
+[data-testid=stHeading] h1 {{ font-size: 2rem; padding: .8rem 0 .2rem }}
 [data-testid=stMainBlockContainer][data-testid=stMainBlockContainer] {{
   max-width: none; width: 100%; padding: 2.6rem 1rem 3rem }}
 @media (min-width: {NARROW_PX + 1}px) {{
   [data-testid=stMainBlockContainer][data-testid=stMainBlockContainer] {{
-    padding-left: 3.5rem; padding-right: 3.5rem }}
+    padding-left: 2.2rem; padding-right: 2.2rem }}
   [data-testid=stElementContainer]:has(a[href$='#{CONTROLS}'], #{CONTROLS}) {{ display: none }}
 }}
 [data-testid=stAppSkeleton] {{ visibility: hidden }}
@@ -96,7 +112,7 @@ _SPACE = f"""
 narrow screen, columns stacked below another one stay hidden until the page's first run has ended. The rules
 name descendants too, because Streamlit makes captions visible by a rule of their own."""
 
-STYLE = f"<style>{_CONTRAST}{_CARDS}{_SPACE}</style>"
+STYLE = f"<style>{_CONTRAST}{_CARDS}{_PICTURES}{_SPACE}</style>"
 BASE = "<script>window.__streamlit = {{ BACKEND_BASE_URL: location.origin + {path} }}</script>"
 """Tells Streamlit's client where the server is: it would first try below the path of the page, two 404s."""
 

@@ -1,4 +1,4 @@
-"""Streamlit components of the Earth MAE Explorer: mask painter, picture comparison, linked globe.
+"""Streamlit components of the Earth MAE Explorer: mask painter, picture comparison, loupe, linked globe.
 
 Built from `frontend/`; the built files in `assets/` are committed, so running the app needs no Node.
 """
@@ -18,6 +18,7 @@ from .globe import (
     globe_news,
     linked_globe,
 )
+from .loupe import loupe
 from .painter import PainterError, PaintState, mask_painter, painted
 from .picture import PictureError, picture_url
 from .points import PointsError, encode_colours, encode_points
@@ -49,6 +50,7 @@ __all__ = [
     "encode_polygon",
     "globe_news",
     "linked_globe",
+    "loupe",
     "mask_painter",
     "painted",
     "picture_url",

@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:31f97cdcad08992bcda71af9f6564eb27520a28c6dacc5b360f1b1b0b5d03bab licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:c3eefffa49229c6949ce70eddba7e71c9a88d639c4d25a09e8b270a62a4bef86 licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];

@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:31f97cdcad08992bcda71af9f6564eb27520a28c6dacc5b360f1b1b0b5d03bab licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:c3eefffa49229c6949ce70eddba7e71c9a88d639c4d25a09e8b270a62a4bef86 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
