@@ -1,22 +1,36 @@
-"""Exports: pictures, a GeoTIFF and a figure for print, each with its recipe inside."""
+"""Exports: pictures, a GeoTIFF, figures for print and animations, each with its recipe inside."""
 
 from __future__ import annotations
 
 import io
 import json
 import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
 
 from .engine.results import Reconstruction, enlarge
 from .errors import ExplorerError
 from .files import write_atomic
-from .judge import Verdict, error_map
+from .geo import Catalogue, Tile, known_sources
+from .judge import Verdict, error_map, judge
+from .masking import KINDS, MaskSpec
+from .session import PageView
 from .viz.pictures import panels, png
-from .viz.publication import publication
+from .viz.publication import FONTS, NARROWEST_MM, WIDEST_MM, WIDTHS_MM, publication
+from .viz.series import contact_sheet, frames, gif, mp4, rows_of
 
+if TYPE_CHECKING:
+    from .models.base import Encoder
+    from .models.registry import ModelCard
+
+ANIMATIONS = {"gif": "image/gif", "mp4": "video/mp4"}
+SERIES = {"ratio": "mask ratio", "scale": "scale"}
 FIGURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 BANDS = tuple(
     f"{part}_{colour}" for part in ("low", "high", "combined") for colour in ("red", "green", "blue")
@@ -25,6 +39,52 @@ BANDS = tuple(
 
 class ExportError(ExplorerError):
     """An unknown format, or a folder that cannot be written."""
+
+
+def reconstruct_view(
+    view: PageView, model: Encoder | None = None, tile: Tile | None = None
+) -> tuple[Reconstruction, Verdict]:
+    """Reconstruct a view and score it on one thread: `figure(*reconstruct_view(view))`.
+
+    The same view gives files of the same bytes on one machine, however many cores it has. `model` and `tile`
+    are loaded where not given; a tile is that of `read_ground`. Raises their errors and InputError.
+    """
+    from .engine.inputs import read_ground
+    from .engine.loaded import load
+    from .engine.reconstruct import reconstruct
+
+    model = model or load(view.model)
+    side = view.tile.size_px or model.card.input_px
+    tile = tile or read_ground(known_sources().read, view.tile, side)
+    result = reconstruct(model, tile, view.mask, view.policy, size_px=side, repeatable=True)
+    return result, judge(result)
+
+
+def series_views(
+    view: PageView, kind: str, steps: int, card: ModelCard, catalogue: Catalogue
+) -> tuple[PageView, ...]:
+    """Return a view at `steps` mask ratios (`kind` "ratio", 5 to 95 %) or scales ("scale"), in order.
+
+    Scales keep the same ground and hide the same part of it. Raises ExportError for another kind, and the
+    errors of `ladder`.
+    """
+    from .engine.scales import ScaleSpec, gsd_limits, ladder
+
+    if kind not in SERIES:
+        raise ExportError(f"A series over {kind!r:.20} is not known: choose {' or '.join(SERIES)}.")
+    if kind == "ratio":
+        mask = view.mask if "ratio" in KINDS[view.mask.kind].uses else MaskSpec("random")
+        ratios = np.linspace(0.05, 0.95, steps).round(2).tolist()
+        return tuple(replace(view, mask=replace(mask, ratio=ratio)) for ratio in ratios)
+    side = view.tile.size_px or card.input_px
+    scales = ladder(
+        ScaleSpec(view.tile, view.mask, count=steps),
+        catalogue.read,
+        input_px=card.input_px,
+        patch_px=card.patch_px,
+        limits_m=gsd_limits(catalogue.source(view.tile.ref.source), view.tile, side),
+    )
+    return tuple(replace(view, tile=scale.tile, mask=scale.mask) for scale in scales)
 
 
 def recipe_json(result: Reconstruction, verdict: Verdict | None = None) -> str:
@@ -77,29 +137,84 @@ def geotiff(result: Reconstruction) -> bytes:
 
 
 def figure(
-    result: Reconstruction, verdict: Verdict, kind: str = "png", *, dpi: int = 300, title: str = ""
+    result: Reconstruction,
+    verdict: Verdict,
+    kind: str = "png",
+    *,
+    dpi: int = 300,
+    title: str = "",
+    width_mm: float = WIDTHS_MM["page"],
+    captioned: bool = True,
 ) -> bytes:
     """Return the figure for print as PNG at `dpi`, SVG or PDF, with the recipe in its metadata.
 
+    `width_mm` is its width on paper, `captioned` prints scores and recipe under it. Fonts are embedded. The
+    same arguments always give the same bytes. Raises ExportError.
+    """
+    _require(kind, dpi, width_mm)
+    with mpl.rc_context({"svg.hashsalt": "earth-mae", **FONTS}):
+        drawn = publication(result, verdict, title, width_mm=width_mm, captioned=captioned)
+        return _saved(drawn, kind, dpi, json.dumps(result.recipe.to_json()))
+
+
+def series_sheet(
+    results: Sequence[Reconstruction],
+    kind: str = "png",
+    *,
+    dpi: int = 150,
+    width_mm: float = WIDTHS_MM["page"],
+) -> bytes:
+    """Return a contact sheet of several reconstructions, a row each, as PNG, SVG or PDF.
+
     Raises ExportError.
     """
+    _require(kind, dpi, width_mm)
+    recipes = [result.recipe for result in results]
+    thanked = dict.fromkeys(recipe.credit for recipe in recipes if recipe.credit)
+    caption = " · ".join((*dict.fromkeys(recipe.model for recipe in recipes), *thanked))
+    with mpl.rc_context({"svg.hashsalt": "earth-mae", **FONTS}):
+        drawn = contact_sheet(rows_of(results), caption, width_mm=width_mm)
+        return _saved(drawn, kind, dpi, _recipes(results))
+
+
+def animation(results: Sequence[Reconstruction], kind: str = "gif", *, seconds: float = 0.8) -> bytes:
+    """Return several reconstructions as an animation, GIF or MP4, each shown for `seconds`.
+
+    Raises ExportError.
+    """
+    if kind not in ANIMATIONS or not 0.05 <= seconds <= 10:
+        raise ExportError(
+            f"An animation of type {kind!r:.10} with {seconds:g} s per picture is not supported: "
+            f"choose {' or '.join(ANIMATIONS)} and 0.05 to 10 s."
+        )
+    drawn = frames(rows_of(results))
+    return mp4(drawn, seconds) if kind == "mp4" else gif(drawn, seconds, _recipes(results))
+
+
+def _recipes(results: Sequence[Reconstruction]) -> str:
+    return json.dumps([result.recipe.to_json() for result in results])
+
+
+def _require(kind: str, dpi: int, width_mm: float) -> None:
     if kind not in FIGURES or not 50 <= dpi <= 1200:
         raise ExportError(
             f"A figure of type {kind!r:.10} at {dpi} dpi is not supported: "
             f"choose {', '.join(FIGURES)} and 50 to 1200 dpi."
         )
-    import matplotlib as mpl
+    if not NARROWEST_MM <= width_mm <= WIDEST_MM:
+        raise ExportError(
+            f"A figure of {width_mm:g} mm is not supported: "
+            f"choose a width from {NARROWEST_MM:g} to {WIDEST_MM:g} mm."
+        )
 
-    recipe = json.dumps(result.recipe.to_json())
+
+def _saved(drawn: Figure, kind: str, dpi: int, recipe: str) -> bytes:
     metadata = {
         "svg": {"Description": recipe, "Date": None},
         "pdf": {"Subject": recipe, "CreationDate": None},
     }.get(kind, {"Description": recipe})
     out = io.BytesIO()
-    with mpl.rc_context(
-        {"svg.hashsalt": "earth-mae", "svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 8}
-    ):
-        publication(result, verdict, title).savefig(out, format=kind, dpi=dpi, metadata=metadata)
+    drawn.savefig(out, format=kind, dpi=dpi, metadata=metadata)
     return out.getvalue()
 
 

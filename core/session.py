@@ -86,7 +86,9 @@ class PageView:
                 "from core.engine.inputs import read_ground",
                 "from core.engine.loaded import load",
                 "from core.engine.reconstruct import reconstruct",
+                "from core.export import figure",
                 f"from core.geo import TileRef, TileSpec, {'open_source' if upload else 'known_sources'}",
+                "from core.judge import judge",
                 "from core.masking import MaskSpec",
                 "from core.policy import Policy",
                 "",
@@ -97,8 +99,9 @@ class PageView:
                 "side_px = spec.size_px or model.card.input_px",
                 "tile = read_ground(source.read, spec, side_px)",
                 f"result = reconstruct(model, tile, {_expression(self.mask)}, {_expression(self.policy)}, "
-                "size_px=side_px)",
+                "size_px=side_px, repeatable=True)",
                 "print(result.recipe.caption())",
+                "picture = figure(result, judge(result))  # PNG, the same bytes as the page's",
                 "",
             )
         )

@@ -1,8 +1,10 @@
 import io
 import json
+import re
 import zipfile
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import rasterio
@@ -12,10 +14,24 @@ from PIL import Image
 from core.engine.inputs import read_ground
 from core.engine.loaded import load
 from core.engine.reconstruct import reconstruct
-from core.export import BANDS, ExportError, figure, geotiff, pictures_zip, recipe_json, write_all
+from core.export import (
+    BANDS,
+    ExportError,
+    animation,
+    figure,
+    geotiff,
+    pictures_zip,
+    recipe_json,
+    series_sheet,
+    series_views,
+    write_all,
+)
 from core.geo import TileRef, TileSpec, known_sources
 from core.judge import judge
 from core.masking import MaskSpec
+from core.policy import Policy
+from core.session import PageView
+from core.viz.publication import latex_figure, latex_text
 from tests.engine.conftest import plain_tile
 
 
@@ -61,6 +77,75 @@ def test_figures_carry_the_recipe(made, verdict, kind):
     else:
         assert content.startswith({"svg": b"<?xml", "pdf": b"%PDF"}[kind])
         assert b"blob-50-s1" in content
+
+
+@pytest.mark.parametrize("width_mm", [88.9, 183.0])
+def test_a_figure_has_its_width_and_embeds_its_fonts(made, verdict, width_mm):
+    pdf = figure(made, verdict, "pdf", width_mm=width_mm)
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", pdf)
+    assert box
+    assert float(box[1]) == pytest.approx(width_mm / 25.4 * 72, abs=0.6)
+    assert float(box[2]) < 240 / 25.4 * 72  # fits on a page
+    descriptors = pdf.split(b"/Type /FontDescriptor")[1:]
+    assert descriptors and pdf.count(b"/FontFile2") == len(descriptors)
+    assert b"/Type3" not in pdf and b"/Subtype /Type1" not in pdf
+    svg = figure(made, verdict, "svg", width_mm=width_mm)
+    assert b"<text" not in svg and b"<use" in svg  # outlines
+
+
+def test_latex_code_escapes_its_caption(made, verdict):
+    code = latex_figure(made, verdict, "figures/001-my_tile.pdf", page_wide=False)
+    assert code.startswith("\\begin{figure}[t]") and r"\includegraphics[width=\columnwidth]" in code
+    assert r"\label{fig:001-my-tile}" in code
+    caption = code.split(r"\caption{")[1].split("}\n  \\label")[0]
+    assert "SSIM" in caption and "blob-50-s1" in caption
+    assert not re.search(r"(?<!\\)[&%$#_^~]", caption)
+    assert latex_text("50% of a_b & {c} ~ \\") == (
+        r"50\% of a\_b \& \{c\} \textasciitilde{} \textbackslash{}"
+    )
+
+
+def test_animations_open_in_their_readers(small_scale_mae, tmp_path):
+    tile = plain_tile(64)
+    steps = [reconstruct(small_scale_mae, tile, MaskSpec("random", ratio)) for ratio in (0.2, 0.5, 0.8)]
+    gif = Image.open(io.BytesIO(animation(steps)))
+    assert gif.n_frames == 3 and gif.size == (960, 340) and gif.info["duration"] == 800
+    recipes = json.loads(gif.info["comment"])
+    assert [recipe["mask"] for recipe in recipes] == ["random-20-s0", "random-50-s0", "random-80-s0"]
+    path = tmp_path / "film.mp4"
+    path.write_bytes(animation(steps, "mp4", seconds=0.5))
+    film = cv2.VideoCapture(str(path))
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 3 and film.get(cv2.CAP_PROP_FPS) == 2
+    gif.seek(2)
+    for _ in range(3):
+        found, last = film.read()
+        assert found
+    np.testing.assert_allclose(last[..., ::-1].mean(), np.asarray(gif.convert("RGB")).mean(), atol=3)
+    sheet = Image.open(io.BytesIO(series_sheet(steps, dpi=60)))
+    assert len(json.loads(sheet.text["Description"])) == 3
+    with pytest.raises(ExportError, match="gif or mp4"):
+        animation(steps, "avi")
+
+
+def test_a_figure_of_impossible_width_is_refused(made, verdict):
+    with pytest.raises(ExportError, match="60 to 420 mm"):
+        figure(made, verdict, width_mm=5)
+
+
+@pytest.mark.parametrize("kind", ["ratio", "scale"])
+def test_a_series_varies_one_thing(kind):
+    view = PageView(
+        "mae_tiny", "", TileSpec(TileRef("samples", "landsat")), Policy("log_gsd"), MaskSpec("blob", 0.4, 7)
+    )
+    views = series_views(view, kind, 4, load("mae_tiny").card, known_sources())
+    assert len(set(views)) == 4
+    if kind == "ratio":
+        assert [each.mask.ratio for each in views] == [0.05, 0.35, 0.65, 0.95]
+        assert all(replace(each, mask=view.mask) == view for each in views)
+    else:
+        assert view in views and len({each.tile for each in views}) == 4
+    with pytest.raises(ExportError, match="ratio or scale"):
+        series_views(view, "time", 4, load("mae_tiny").card, known_sources())
 
 
 @pytest.mark.parametrize(("kind", "dpi"), [("gif", 300), ("png", 20_000)])

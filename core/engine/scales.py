@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geo.ground import ground_gsd
+from ..geo.sources.base import Source
 from ..geo.tile import GeoError, Tile, TileSpec
 from ..masking import Mask, MaskSpec, make_mask
 from ..shown import Shown
@@ -80,6 +83,25 @@ class ScaleSeries(Shown):
         return next(
             result for scale, result in zip(self.scales, self.reconstructions, strict=True) if scale.own
         )
+
+
+def gsd_limits(source: Source, tile: TileSpec, side_px: int) -> tuple[float, float]:
+    """Return the finest and coarsest GSD in metres of an input: half the native GSD, and the whole picture.
+
+    Raises GeoError if the scale of the picture is unknown.
+    """
+    native = tile.stated_gsd_m or source.native_gsd_m(tile.ref.key)
+    if tile.ref.source == "globe":
+        return 1000.0, 10_000_000 / (2 * side_px)
+    header = source.header(tile.ref.key)
+    wide, high = 1.0, 1.0
+    # a degree of longitude is shorter than one of latitude
+    if header.crs is not None and header.transform is not None:
+        east_west, north_south = ground_gsd(header.crs, header.transform, header.width / 2, header.height / 2)
+        wide, high = math.sqrt(east_west / north_south), math.sqrt(north_south / east_west)
+    # 0.99: a projection's scale varies across the picture
+    across = 0.99 * min(header.width * wide, header.height * high) * native
+    return min(native / 2, across / side_px), across / side_px
 
 
 def ladder(

@@ -7,15 +7,15 @@ from typing import Any
 
 import streamlit as st
 
-from core import export
 from core.engine.results import Reconstruction
-from core.judge import ERRORS, Verdict, judge
+from core.judge import ERRORS, judge
 from core.session import PageView
 from core.units import decibels
 from core.viz.charts import ratio_chart
 from core.viz.maps import animation, error_panels, fill_panels, scale_bar, spread_panels
 from core.viz.pictures import Panel, panels, png, stretch_of
 from core.viz.sheet import sheet
+from ui.mask_lab.exports import exports
 from ui.mask_lab.lab import PLACE
 from ui.pickers import controls, model_picker
 from ui.shell import cached, state
@@ -218,70 +218,6 @@ def models_side_by_side(view: PageView, result: Reconstruction) -> None:
         "Visible patches restored. PSNR over hidden pixels, at "
         "each model's own input size and default policy."
     )
-
-
-def exports(view: PageView, result: Reconstruction) -> None:
-    """Downloads, and the same reconstruction as a notebook cell and as a command."""
-    asker = state.session_id()
-
-    def files() -> tuple[Reconstruction, Verdict]:
-        return cached.exported(view, asker)
-
-    left, middle, right = st.columns(3)
-    left.download_button(
-        "Pictures (PNG)",
-        lambda: export.pictures_zip(*files()),
-        "reconstruction.zip",
-        "application/zip",
-        on_click="ignore",
-        width="stretch",
-    )
-    middle.download_button(
-        "GeoTIFF",
-        lambda: export.geotiff(files()[0]),
-        "reconstruction.tif",
-        "image/tiff",
-        on_click="ignore",
-        width="stretch",
-    )
-    right.download_button(
-        "Recipe (JSON)",
-        lambda: export.recipe_json(*files()),
-        "recipe.json",
-        "application/json",
-        on_click="ignore",
-        width="stretch",
-    )
-    kind_at, dpi_at, get = st.columns(3, vertical_alignment="bottom")
-    kind = kind_at.selectbox(
-        "Figure for publication", list(export.FIGURES), format_func=str.upper, key="figure"
-    )
-    dpi = dpi_at.number_input("dpi", 50, 1200, 300, step=50, key="dpi", disabled=kind != "png")
-    get.download_button(
-        "Figure",
-        lambda: export.figure(*files(), kind, dpi=int(dpi)),
-        f"reconstruction.{kind}",
-        export.FIGURES[kind],
-        on_click="ignore",
-        width="stretch",
-        icon=":material/print:",
-    )
-    st.caption(
-        "The GeoTIFF is georeferenced if the tile is. Every file contains the recipe. To share this view, "
-        "copy the page's address."
-    )
-    if view.lives_here:
-        st.info(
-            "Your upload exists in this session only, so the link to this view will not find it elsewhere. "
-            "Send the file along, or use the cell or command below.",
-            icon=":material/link_off:",
-        )
-    st.markdown("**As a notebook cell**")
-    st.code(view.to_python(), "python")
-    st.markdown("**As a command**")
-    st.code(view.to_command(), "bash", wrap_lines=True)
-    if result.recipe.notices:
-        st.warning(plain(" ".join(result.recipe.notices)), icon=":material/gavel:")
 
 
 SECTIONS = {

@@ -10,7 +10,6 @@ import streamlit as st
 
 from core.geo import GeoError, TileRef, TileSpec
 from core.geo.gallery import GalleryEntry
-from core.geo.ground import ground_gsd
 from core.masking import KINDS, MAX_SEED, MaskSpec, make_mask
 from core.models.registry import ModelCard
 from core.policy import MAX_RES, POLICIES, Policy
@@ -187,19 +186,9 @@ def gsd_control(tile: TileSpec, side_px: int) -> TileSpec:
 
 def gsd_range(tile: TileSpec, side_px: int) -> tuple[float, float]:
     """The finest and coarsest GSD in metres: half the native GSD, and where the input covers the picture."""
-    source = cached.catalogue().source(tile.ref.source)
-    native = tile.stated_gsd_m or source.native_gsd_m(tile.ref.key)
-    if tile.ref.source == "globe":
-        return 1000.0, 10_000_000 / (2 * side_px)
-    header = source.header(tile.ref.key)
-    wide, high = 1.0, 1.0
-    # a degree of longitude is shorter than one of latitude
-    if header.crs is not None and header.transform is not None:
-        east_west, north_south = ground_gsd(header.crs, header.transform, header.width / 2, header.height / 2)
-        wide, high = math.sqrt(east_west / north_south), math.sqrt(north_south / east_west)
-    # 0.99: a projection's scale varies across the picture
-    across = 0.99 * min(header.width * wide, header.height * high) * native
-    return min(native / 2, across / side_px), across / side_px
+    from core.engine.scales import gsd_limits
+
+    return gsd_limits(cached.catalogue().source(tile.ref.source), tile, side_px)
 
 
 def with_available_bands(tile: TileSpec) -> TileSpec:

@@ -161,6 +161,7 @@ def forget(name: str) -> None:
         _studies(),
         result_cache("pace", 64),
         result_cache("patches", 64),
+        result_cache("exports", 32),
     ):
         for ending in ("", "+gsd", "+static"):
             cache.drop(name + ending)
@@ -281,19 +282,16 @@ def verdict(
 
 def exported(view: PageView, asker: str) -> tuple[Reconstruction, Verdict]:
     """Reconstruction and scores for exports, computed on one thread so that bytes match the command's."""
-    from core.engine.reconstruct import reconstruct
-    from core.judge import judge
+    from core.export import reconstruct_view
 
-    def compute() -> Reconstruction:
+    def compute() -> tuple[Reconstruction, Verdict]:
         network = model(view.model)
         side = view.tile.size_px or network.card.input_px
         tile = ground(view.tile, side)
         with _queue(network).turn(f"{asker} export"):
-            return reconstruct(network, tile, view.mask, view.policy, size_px=side, repeatable=True)
+            return reconstruct_view(view, network, tile)
 
-    key = (reconstruction_key(view), "export")
-    result = _reconstructions().get_or_compute(key, compute)
-    return result, _verdicts().get_or_compute(key, lambda: judge(result))
+    return result_cache("exports", 32).get_or_compute(reconstruction_key(view), compute)
 
 
 def spreads(
