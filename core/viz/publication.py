@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -74,16 +75,34 @@ def publication(
     text = "\n".join(wrapped(line, width_mm, CAPTION_PT) for line in lines)
     height = width / columns * rows + 0.42 * rows + 0.11 * (text.count("\n") + 1) * captioned
     figure = Figure(figsize=(width, height), layout="constrained")
-    for axes, panel in zip_longest(figure.subplots(rows, columns).flat, shown):
-        if panel is None:
-            axes.set_axis_off()
-        else:
-            draw_panel(axes, panel, panel_mm)
+    _draw_panels(figure, shown, rows, columns, panel_mm)
     if title:
         figure.suptitle(title, fontsize=11 if width_mm >= 130 else 9)
     if captioned:
         figure.supxlabel(text, fontsize=CAPTION_PT, color=PRINT_TEXT)
     return figure
+
+
+def panel_figure(
+    shown: Sequence[Panel], columns: int = 4, *, caption: str = "", width_mm: float = 240.0
+) -> Figure:
+    """Draw any panels in rows of `columns`, with a caption below: for notebooks and slides."""
+    rows, panel_mm, width = -(-len(shown) // columns), width_mm / columns, width_mm / MM_PER_INCH
+    text = wrapped(caption, width_mm, CAPTION_PT + 1)
+    height = (width / columns + 0.5) * rows + (0.15 * (text.count("\n") + 1) if text else 0.0)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    _draw_panels(figure, shown, rows, columns, panel_mm)
+    if text:
+        figure.supxlabel(text, fontsize=CAPTION_PT + 1, color=PRINT_TEXT)
+    return figure
+
+
+def _draw_panels(figure: Figure, shown: Sequence[Panel], rows: int, columns: int, panel_mm: float) -> None:
+    for axes, panel in zip_longest(figure.subplots(rows, columns, squeeze=False).flat, shown):
+        if panel is None:
+            axes.set_axis_off()
+        else:
+            draw_panel(axes, panel, panel_mm)
 
 
 def draw_panel(axes: Any, panel: Panel, panel_mm: float, *, titled: bool = True) -> None:
