@@ -14,7 +14,7 @@ with page(
     "similar embeddings.",
     linked=True,
 ):
-    from ui.globe import choices, tables
+    from ui.globe import choices, open_table, tables
     from ui.globe.globe_state import globe_view, publish, restore
     from ui.globe.map import colour, linked_maps
     from ui.globe.panel_api import PanelContext, set_context
@@ -39,12 +39,14 @@ with page(
         place = tables.row_at(data, globe_view().place)
         by = choices.choose_colour(data.table, place)
         choices.undo_button()
+        open_table.popover()
     with st.spinner("Colouring the points", show_time=True):
         encoded = colour.encoded_colours(data.table, by, place)
     linked_maps.show(data, encoded, place)
     selected = linked_maps.selected_rows(data, globe_view().selection)
     with st.container():
         panels.remarks(data, encoded, selected)
+        open_table.area_button(name, available[name], data, selected)
     state.publish(view)
     publish()
     panels.panels(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable, TableError, open_table
 from core.atlas.analysis.project import ProjectionSpec, project
+from core.atlas.store.opening import is_product
 from core.atlas.store.shards import has_manifest
 from core.atlas.store.table import recipe_of
 from core.cli.verbs.atlas import WORLD
@@ -20,9 +22,11 @@ from core.geo.catalogue import DATA_VARIABLE
 from ui.globe.panel_api import session_tables
 from ui.shell import cached, state
 from ui.shell.jobs import tables_of
+from ui.shell.opened_tables import opened_by
 
 SHIPPED = "The world at 7 to 30 km"
 MAX_OPEN_TABLES, MAX_MAP_DATA = 4, 6
+PRODUCT_SUFFIXES, MAX_LISTED = (".tif", ".tiff", ".npy", ".npz", ".zarr", ".zip"), 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +62,27 @@ def available_tables() -> dict[str, Path]:
         }
         if not has_manifest(folder):
             tables |= {file.stem: file for file in sorted(folder.glob("*.parquet"))}
-    return {**tables, **tables_of(state.owner()), **session_tables()}
+            tables |= {file.name: file for file in _products(folder)}
+    owner = state.owner()
+    opened = {each.title: each.table for each in opened_by(owner)}
+    return {**tables, **tables_of(owner), **opened, **session_tables()}
+
+
+def _products(folder: Path) -> list[Path]:
+    """Return the embedding rasters, Zarr stores and NumPy files of a data folder."""
+    listed = sorted(folder.iterdir())[:MAX_LISTED]
+    known = cached.result_cache("products", 4 * MAX_LISTED)
+    return [
+        each
+        for each in listed
+        if each.suffix.lower() in PRODUCT_SUFFIXES
+        and known.get_or_compute((str(each), each.stat().st_mtime_ns), partial(is_product, each))
+    ]
 
 
 def table_at(path: Path) -> EmbeddingTable:
     """Open a table once for all users, and again when its files change. Raises TableError if it is gone."""
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    files = (sorted(path.glob("*.parquet")) if path.is_dir() else []) or [path]
     try:
         stamp = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
     except OSError:
@@ -129,7 +148,7 @@ def map_data(path: Path, model: str = "", gsd_m: float = 0.0) -> MapData:
 
 def _build(table: EmbeddingTable, rows: NDArray[np.int64] | None) -> MapData:
     shown = table if rows is None else table.take(rows)
-    problems = shown.stored.problems
+    problems = (*table.notes, *shown.stored.problems)
     try:
         plane = project(shown, ProjectionSpec()).xy
     except ExplorerError as problem:

@@ -1,7 +1,8 @@
 """Background jobs that embed imagery into tables. A job is a folder on disk and runs in its own process.
 
 `JOBS/<owner>/<job>/` holds job.json, the output of the process and the table; `JOBS/<owner>/uploads/` the
-uploads; `JOBS/<owner>/places/` the tables of places saved one at a time. The owner is an unguessable key
+uploads; `JOBS/<owner>/places/` the tables of places saved one at a time, `JOBS/<owner>/opened/` those opened
+from files (`ui/shell/opened_tables.py`). The owner is an unguessable key
 (`state.owner`): whoever has it sees these jobs and nobody else's, also after a reload or a restart of the
 server. Pages only read the folders. A thread starts the waiting jobs in order.
 """
@@ -39,13 +40,14 @@ MAX_WAITING, MAX_WAITING_EACH, MAX_EACH, MAX_OWNERS = 24, 3, 12, 200
 MAX_BYTES_EACH, MAX_BYTES = 8 * 2**30, 64 * 2**30
 KEPT_DAYS = 14
 EVERY_S, EXPIRE_EVERY = 1.0, 600
-RECORD, WAITING, CANCELLED, TABLE, UPLOADS, PLACES = (
+RECORD, WAITING, CANCELLED, TABLE, UPLOADS, PLACES, OPENED = (
     "job.json",
     "waiting",
     "cancelled",
     "table",
     "uploads",
     "places",
+    "opened",
 )
 SERVED = "served"
 """File whose modification time is when a job of this owner was last started, or ended its turn."""
@@ -334,10 +336,10 @@ def delete_expired() -> None:
         for upload in owner.glob(f"{UPLOADS}/*"):
             if upload not in used and upload.stat().st_mtime < before:
                 shutil.rmtree(upload, ignore_errors=True)
-        for table in owner.glob(f"{PLACES}/*"):
+        for table in (*owner.glob(f"{PLACES}/*"), *owner.glob(f"{OPENED}/*")):
             if table.stat().st_mtime < before:
                 shutil.rmtree(table, ignore_errors=True)
-        for folder in (owner / UPLOADS, owner / PLACES):
+        for folder in (owner / UPLOADS, owner / PLACES, owner / OPENED):
             with suppress(OSError):
                 folder.rmdir()  # only when empty
         if [file.name for file in owner.iterdir()] == [SERVED]:

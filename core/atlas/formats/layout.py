@@ -9,6 +9,18 @@ from typing import Any
 
 import pyarrow as pa
 
+UNKNOWN_CRS = "unknown"
+"""Coordinates that are not degrees then have no place."""
+
+LONLAT_NAMES = (
+    ("centre_lon", "centre_lat"),
+    ("center_lon", "center_lat"),
+    ("centroid_lon", "centroid_lat"),
+    ("longitude", "latitude"),
+    ("lon", "lat"),
+    ("lng", "lat"),
+)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -16,7 +28,8 @@ class Layout:
 
     `vectors`: one list column, or many numeric columns in order. The place: `geometry` (WKB column), or
     `bbox` (a struct of sides), or `lonlat` (two columns). `renamed` maps our column names to the file's.
-    `constants` hold for every row.
+    `constants` hold for every row. `crs` is that of `geometry`, None for degrees. `notes` are sentences for
+    the user, without the name of the file.
     """
 
     name: str
@@ -26,6 +39,8 @@ class Layout:
     lonlat: tuple[str, str] | None = None
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
     constants: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    crs: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def metadata_json(schema: pa.Schema, key: bytes) -> dict[str, Any]:
@@ -53,20 +68,42 @@ def place_columns(schema: pa.Schema) -> dict[str, Any]:
         if name in names and (
             pa.types.is_binary(schema.field(name).type) or pa.types.is_large_binary(schema.field(name).type)
         ):
-            return {"geometry": name}
+            return {"geometry": name, **_stated_crs(schema, name)}
     if "bbox" in names and pa.types.is_struct(schema.field("bbox").type):
         return {"bbox": "bbox"}
     folded = {name.lower(): name for name in schema.names}
-    for lon, lat in (
-        ("centre_lon", "centre_lat"),
-        ("center_lon", "center_lat"),
-        ("longitude", "latitude"),
-        ("lon", "lat"),
-        ("lng", "lat"),
-    ):
+    for lon, lat in LONLAT_NAMES:
         if lon in folded and lat in folded:
             return {"lonlat": (folded[lon], folded[lat])}
     return {}
+
+
+def _stated_crs(schema: pa.Schema, column: str) -> dict[str, Any]:
+    """Return `crs` and `notes` of a GeoParquet column that is not stated to hold WGS84 degrees.
+
+    GeoParquet 1.1: a missing CRS means OGC:CRS84, and null that it is not known.
+    """
+    columns = metadata_json(schema, b"geo").get("columns")
+    about = columns.get(column) if isinstance(columns, dict) else None
+    if not isinstance(about, dict) or "crs" not in about:
+        return {}
+    crs, box = about["crs"], about.get("bbox")
+    if crs is None:
+        note = "the CRS of its geometry is not stated, so its coordinates are read as degrees if they can be."
+        return {"crs": UNKNOWN_CRS, "notes": (note,)}
+    identity = crs.get("id") if isinstance(crs, dict) else None
+    if isinstance(identity, dict) and str(identity.get("code")) in ("CRS84", "4326"):
+        return {}
+    if isinstance(crs, dict) and crs.get("type") == "ProjectedCRS" and _are_degrees(box):
+        stated = str(crs.get("name", ""))[:60]
+        note = f"it states the CRS {stated}, but its coordinates are degrees and read as such."
+        return {"notes": (note,)}
+    return {"crs": json.dumps(crs)}
+
+
+def _are_degrees(box: Any) -> bool:
+    is_box = isinstance(box, list) and len(box) == 4 and all(isinstance(side, int | float) for side in box)
+    return is_box and -180 <= box[0] <= box[2] <= 180 and -90 <= box[1] <= box[3] <= 90
 
 
 def renames(schema: pa.Schema, candidates: Mapping[str, tuple[str, ...]]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,28 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
-import shapely
 from numpy.typing import NDArray
 
 from ..errors import TableError
 from ..formats import Layout, recognise
-from ..schema import BBOX, COLUMNS, SCALE
-from . import patch_rasters
-from .integrity import decoded_bytes, read_bounded, require_all_recorded, require_bounded, require_recorded
-from .shards import has_manifest, shard_records
+from ..schema import COLUMNS, SCALE
+from .integrity import read_bounded, require_recorded
+from .places import place_of
 from .wkb import without_nested
 
 pc: Any = pyarrow.compute
 
-SIDES = (
-    ("xmin", "minx", "west"),
-    ("ymin", "miny", "south"),
-    ("xmax", "maxx", "east"),
-    ("ymax", "maxy", "north"),
-)
 FIRST_TIME, LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The years 1 to 9999 in microseconds since 1970: Python has no others."""
-SUFFIXES = (".parquet", ".geoparquet", ".gpq", ".pq")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +31,7 @@ class TablePart:
     """One file (or rows in memory) with its layout; `fingerprint` changes with the content.
 
     `sha256` as the manifest records it, None without one; `decoded_bytes` is what its rows take in memory.
+    `notes` are sentences for the user.
     """
 
     name: str
@@ -51,11 +42,15 @@ class TablePart:
     memory: pa.Table | None = None
     sha256: str | None = None
     decoded_bytes: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def of_rows(cls, rows: pa.Table) -> TablePart:
+    def of_rows(
+        cls, rows: pa.Table, name: str = "rows in memory", fingerprint: str = "", notes: tuple[str, ...] = ()
+    ) -> TablePart:
         """Wrap rows in memory."""
-        return cls("rows in memory", _layout(rows.schema, "rows in memory"), rows.num_rows, "", memory=rows)
+        layout = layout_of(rows.schema, name)
+        return cls(name, layout, rows.num_rows, fingerprint, memory=rows, notes=notes)
 
     def read(self, columns: list[str]) -> pa.Table:
         """Read some columns. Raises TableError if the file is damaged."""
@@ -88,70 +83,8 @@ class TablePart:
         )
 
 
-def open_parts(path: Path) -> list[TablePart]:
-    """Open the footers of a file, or of a folder: the shards in its manifest, else all Parquet files.
-
-    Patch rasters are read at once: a single file, or all those of a folder that holds nothing else. Raises
-    TableError if there is nothing to open.
-    """
-    if not path.exists():
-        raise TableError(
-            f"There is no table at {path.name}: check the path, or write one with `python -m core embed`."
-        )
-    if path.is_file():
-        return [_open_file(path, None)]
-    if has_manifest(path):
-        shards = [(path / shard.file, shard.sha256) for shard in shard_records(path)]
-        require_all_recorded(shards)
-        return [_open_file(file, sha256) for file, sha256 in shards]
-    files = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
-    if not files:
-        files = sorted(f for f in path.glob(f"*{patch_rasters.ENDING}") if not f.name.startswith("."))
-        if not files:
-            tables = sorted(f"{path.name}/{f.name}" for f in path.iterdir() if f.is_dir() and has_manifest(f))
-            if tables:
-                raise TableError(
-                    f"The folder {path.name} holds {len(tables)} tables, one for each model: "
-                    f"open one of {', '.join(tables[:8])}."
-                )
-            raise TableError(
-                f"The folder {path.name} holds no .parquet file: "
-                "choose a folder that `python -m core embed` wrote."
-            )
-        patch_rasters.require_readable(files)
-    return [_open_file(f, None) for f in files]
-
-
-def _open_file(path: Path, sha256: str | None) -> TablePart:
-    if path.suffix.lower() in patch_rasters.SUFFIXES:
-        rows = patch_rasters.patch_rows(path)
-        return TablePart(
-            path.name, _layout(rows.schema, path.name), rows.num_rows, _key(path, None), memory=rows
-        )
-    try:
-        with pq.ParquetFile(path) as file:
-            schema, metadata = file.schema_arrow, file.metadata
-        key, size = _key(path, sha256), path.stat().st_size
-        layout = _layout(schema, path.name)
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        why = "is missing" if not path.exists() else "is not a whole parquet file"
-        raise TableError(
-            f"{path.name} {why}: copy it again, or resume the embedding run that wrote it."
-        ) from error
-    needed = decoded_bytes(metadata, schema, {*layout.vectors, *_column_names(layout)})
-    require_bounded(path.name, needed, size)
-    return TablePart(
-        path.name, layout, metadata.num_rows, key, path=path, sha256=sha256, decoded_bytes=needed
-    )
-
-
-def _key(path: Path, sha256: str | None) -> str:
-    """Return a fingerprint of a file: of its known hash, else of its name, size and time."""
-    status = path.stat()
-    return hashlib.sha256(f"{sha256 or (path.name, status.st_size, status.st_mtime_ns)}".encode()).hexdigest()
-
-
-def _layout(schema: pa.Schema, name: str) -> Layout:
+def layout_of(schema: pa.Schema, name: str) -> Layout:
+    """Return the layout of a file's columns; raises TableError if it holds no vectors."""
     layout = recognise(schema)
     if layout is None:
         raise TableError(
@@ -179,7 +112,7 @@ def _checked(part: TablePart) -> pa.Table:
 
 def _canonical(part: TablePart) -> pa.Table:
     layout = part.layout
-    raw = part.read(sorted(_column_names(layout)))
+    raw = part.read(sorted(column_names(layout)))
     if layout.geometry:
         at = raw.schema.get_field_index(layout.geometry)
         raw = raw.set_column(at, layout.geometry, without_nested(raw[layout.geometry]))
@@ -190,7 +123,7 @@ def _canonical(part: TablePart) -> pa.Table:
         name: pa.repeat(pa.scalar(value, COLUMNS[name][0]), part.rows)
         for name, value in layout.constants.items()
     }
-    columns |= {name: column for name, column in _place(layout, raw).items() if name not in columns}
+    columns |= {name: column for name, column in place_of(layout, raw).items() if name not in columns}
     if "unique_id" not in columns:
         stem = Path(part.name).stem
         columns["unique_id"] = pa.array([f"{stem}-{i}" for i in range(part.rows)])
@@ -199,7 +132,8 @@ def _canonical(part: TablePart) -> pa.Table:
     )
 
 
-def _column_names(layout: Layout) -> set[str]:
+def column_names(layout: Layout) -> set[str]:
+    """Return the columns of a file that are read beside its vectors."""
     return (
         set(layout.renamed.values())
         | {n for n in (layout.geometry, layout.bbox) if n}
@@ -218,41 +152,6 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
         known = pc.and_(pc.greater_equal(number, FIRST_TIME), pc.less_equal(number, LAST_TIME))
         return pc.if_else(known, found, None)
     return found
-
-
-def _place(layout: Layout, raw: pa.Table) -> dict[str, Any]:
-    """Return geometry, covering and centre from the place columns of a file."""
-    if layout.geometry:
-        shapes = shapely.from_wkb(raw[layout.geometry].to_numpy(), on_invalid="ignore")
-        shapes = np.where(shapely.is_empty(shapes), None, shapes)
-        geometry = raw[layout.geometry].cast(pa.binary())
-    elif layout.bbox:
-        sides = [_side(raw[layout.bbox], *names) for names in SIDES]
-        shapes: Any = np.array([shapely.box(*side) for side in zip(*sides, strict=True)])
-        geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
-    elif layout.lonlat:
-        lon, lat = (pc.cast(raw[name], pa.float64(), safe=False).to_numpy() for name in layout.lonlat)
-        known = np.isfinite(lon) & np.isfinite(lat)
-        points: Any = shapely.points(np.where(known, lon, 0), np.where(known, lat, 0))
-        shapes = np.where(known, points, None)
-        geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
-    else:
-        return {}
-    bounds = shapely.bounds(shapes)
-    box = pa.StructArray.from_arrays([pa.array(b, from_pandas=True) for b in bounds.T], fields=list(BBOX))
-    centre = bounds[:, :2] / 2 + bounds[:, 2:] / 2
-    lon, lat = (pa.array(degrees, from_pandas=True) for degrees in centre.T)
-    return {"geometry": geometry, "bbox": box, "centre_lon": lon, "centre_lat": lat}
-
-
-def _side(boxes: pa.ChunkedArray, *names: str) -> NDArray[np.float64]:
-    fields = {f.name: f.name for f in boxes.type}
-    name = next((fields[n] for n in names if n in fields), None)
-    if name is None:
-        raise TableError(
-            f"The bbox column has the sides {', '.join(fields)}: xmin, ymin, xmax and ymax are needed."
-        )
-    return pc.cast(pc.struct_field(boxes, name), pa.float64()).to_numpy()
 
 
 def read_vectors(parts: list[TablePart]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:

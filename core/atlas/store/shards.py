@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,10 @@ def write_shard(path: Path, rows: pa.Table, info: TableInfo) -> ShardRecord:
     return ShardRecord(path.name, rows.num_rows, len(content), hashlib.sha256(content).hexdigest())
 
 
-def write_table(folder: Path, rows: pa.Table, info: TableInfo, *, shard_rows: int = 65_536) -> None:
-    """Write rows as a folder of shards in spatial order, with a manifest.
+def write_table(
+    folder: Path, rows: pa.Table, info: TableInfo, *, shard_rows: int = 65_536, notes: Sequence[str] = ()
+) -> None:
+    """Write rows as a folder of shards in spatial order, with a manifest that also holds `notes`.
 
     Raises TableError if the folder holds a table already, or without rows.
     """
@@ -79,7 +81,7 @@ def write_table(folder: Path, rows: pa.Table, info: TableInfo, *, shard_rows: in
         write_shard(folder / shard_name(i), rows.slice(start, shard_rows), info)
         for i, start in enumerate(starts)
     ]
-    write_manifest(folder, info, shards, {"complete": True})
+    write_manifest(folder, info, shards, {"complete": True, **({"notes": list(notes)} if notes else {})})
 
 
 def shard_name(index: int) -> str:
@@ -144,6 +146,12 @@ def shard_records(folder: Path) -> list[ShardRecord]:
                 "restore it, open it with the version that wrote it, or embed into another folder."
             )
     return [ShardRecord(**record) for record in records]
+
+
+def table_notes(folder: Path) -> tuple[str, ...]:
+    """Return the notes in a folder's manifest."""
+    notes = read_manifest(folder).get("notes")
+    return tuple(str(note)[:400] for note in notes[:8]) if isinstance(notes, list) else ()
 
 
 def hilbert_order(rows: pa.Table) -> NDArray[np.int64]:

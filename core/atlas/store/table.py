@@ -21,9 +21,11 @@ from ..errors import TableError
 from ..schema import COLUMNS, VECTOR
 from . import frames
 from .conditions import matching_rows
+from .grid_rows import Bounds
 from .integrity import require_memory
 from .mixture import RECIPE, mixture, recipe_of
-from .reading import TablePart, open_parts, read_columns, read_vectors
+from .opening import open_parts
+from .reading import TablePart, read_columns, read_vectors
 
 pc: Any = pyarrow.compute
 
@@ -50,11 +52,14 @@ class EmbeddingTable(Shown):
 
     def __init__(
         self, length: int, columns: Callable[[], pa.Table], vectors: Callable[[], StoredVectors],
-        *, name: str, fingerprint: str, folder: Path | None = None,
+        *, name: str, fingerprint: str, folder: Path | None = None, notes: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
-        """Take the functions that read columns and vectors on first use."""
+        """Take the functions that read columns and vectors on first use.
+
+        `notes` are sentences about the files, such as what was left out of a large raster.
+        """
         self._length, self._columns, self._vectors = length, columns, vectors
-        self.name, self.fingerprint, self.folder = name, fingerprint, folder
+        self.name, self.fingerprint, self.folder, self.notes = name, fingerprint, folder, notes
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -186,7 +191,7 @@ class EmbeddingTable(Shown):
         key = hashlib.sha256(self.fingerprint.encode() + rows.tobytes()).hexdigest()
         return EmbeddingTable(
             len(rows), lambda: self.columns.take(pa.array(rows)), lambda: _taken(self.stored, rows),
-            name=self.name, fingerprint=key, folder=self.folder,
+            name=self.name, fingerprint=key, folder=self.folder, notes=self.notes,
         )  # fmt: skip
 
     def row_of(self, unique_id: str) -> int:
@@ -232,16 +237,18 @@ class EmbeddingTable(Shown):
         )
 
 
-def open_table(*paths: str | Path) -> EmbeddingTable:
-    """Open files or folders of Parquet, of any known layout, as one table; only the footers are read now.
+def open_table(*paths: str | Path, bounds: Bounds | None = None) -> EmbeddingTable:
+    """Open embeddings of any known product as one table: Parquet, rasters, Zarr stores and NumPy files.
 
-    Raises TableError for a missing path, a file that is not Parquet or holds no vectors, and a table without
-    rows.
+    Only the footers of Parquet files are read now; pixels of rasters become rows at once, and those of a
+    large raster are thinned (`notes` then says so). `bounds` (west, south, east, north in degrees; east may
+    exceed 180) keeps what lies in an area, with every pixel if they fit. Raises TableError for a missing
+    path, a file that is damaged or holds no vectors, and a table without rows.
     """
     if not paths:
         raise TableError("No table is given: name a folder or a .parquet file of embeddings.")
     files = [Path(path) for path in paths]
-    parts = [part for path in files for part in open_parts(path)]
+    parts = [part for path in files for part in open_parts(path, bounds)]
     length = sum(part.rows for part in parts)
     what = files[0].name if len(files) == 1 else "The tables together"
     require_memory(what, sum(part.decoded_bytes for part in parts))
@@ -257,8 +264,19 @@ def open_table(*paths: str | Path) -> EmbeddingTable:
         name=name,
         fingerprint=digest,
         folder=first,
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
-    return table
+    return table if bounds is None else _within(table, bounds)
+
+
+def _within(table: EmbeddingTable, bounds: Bounds) -> EmbeddingTable:
+    """Keep the rows whose centre lies in an area; raises TableError if there are none."""
+    west, south, east, north = bounds
+    lon, lat = table.lonlat.T
+    rows = np.flatnonzero(((lon - west) % 360 <= east - west) & (lat >= south) & (lat <= north))
+    if not len(rows):
+        raise TableError(f"Nothing of {table.name} lies in that area: choose another one.")
+    return table.take(rows)
 
 
 def _vectors(parts: list[TablePart], columns: pa.Table) -> StoredVectors:

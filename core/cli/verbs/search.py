@@ -47,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "table",
         nargs="+",
         metavar="TABLE",
-        help="folder or .parquet file of embeddings in any known layout, or a raster of patch embeddings; "
+        help="folder or file of embeddings of any known product: Parquet, GeoTIFF, Zarr, NumPy; "
         "several are read as one",
     )
     # Otherwise argparse takes "-122.4,37.7" for an option.
@@ -98,7 +98,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Search and print the neighbours, best first."""
     table = open_table(*args.table)
-    for problem in table.stored.problems:
+    for problem in (*table.notes, *table.stored.problems):
         print(problem, file=sys.stderr)
     among = None
     if args.where:
@@ -215,7 +215,7 @@ def _embed_image(
 
     A picture that does not state its GSD gets the most frequent one of these rows.
     """
-    from ...atlas.store.patch_rasters import POOLING
+    from ...atlas.formats.patch_raster import POOLING
     from ...engine.embedding.query import embed_like
 
     recipes = table.columns.select(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas.store.patch_rasters import POOLING
+from ...atlas.formats.patch_raster import POOLING
 from ...geo import TileSpec, open_source
 from ...geo.tile import Tile
 from ...models.base import Encoder

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from ...atlas.store.patch_rasters import ENDING
+from ...atlas.formats.patch_raster import ENDING
 from ...geo.catalogue import Catalogue, known_sources
 from ...geo.sources import Source, open_source
 from ...geo.sources.listed import plain

@@ -178,7 +178,7 @@ def test_a_small_raster_of_patches_cannot_fill_the_memory(tmp_path):
         "driver": "GTiff",
         "width": 4000,
         "height": 4000,
-        "count": 16,
+        "count": 256,
         "dtype": "float32",
         "tiled": True,
         "SPARSE_OK": True,

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from ui.globe import open_table
 from ui.globe.globe_state import globe_view
 from ui.globe.map.colour import EncodedLayer
 from ui.globe.map.linked_maps import WITHOUT_ROUTES
@@ -34,9 +35,10 @@ def without_tables() -> None:
     st.info(
         "There is no embedding table yet. `make atlas` embeds the whole Earth in a few "
         "minutes. `make app DATA=folder` opens your tables: from `python -m core embed`, "
-        "Major TOM, Clay, Earth Index, or any GeoParquet file with vectors.",
+        "Major TOM, Clay, Earth Index, AlphaEarth, TESSERA, or any GeoParquet file with vectors.",
         icon=":material/public_off:",
     )
+    open_table.popover()
     st.markdown("## Or embed your imagery now")
     _imagery()
 

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ....atlas.store.patch_rasters import ENDING
+from ....atlas.formats.patch_raster import ENDING
 from ....geo.sources import Source
 from ....geo.sources.listed import plain
 from ....geo.tile import GeoError

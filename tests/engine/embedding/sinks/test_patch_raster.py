@@ -211,9 +211,10 @@ def test_a_folder_of_rasters_is_one_table(scene, tmp_path, monkeypatch):
     table = open_table(tmp_path)
     assert len(table) == 2 * 9 * 11
     assert len(set(table.columns["unique_id"].to_pylist())) == len(table)
-    monkeypatch.setattr("core.atlas.store.patch_rasters.MAX_VALUES", 9 * 11 * table.dim)
-    with pytest.raises(TableError, match="too many patches to read at once: name some"):
-        open_table(tmp_path)
+    monkeypatch.setattr("core.atlas.store.grid_rows.MAX_VALUES", 9 * 11 * table.dim)
+    thinned = open_table(tmp_path)
+    assert len(thinned) == 2 * 5 * 6, "every second row and column of both"
+    assert "every second pixel" in thinned.notes[0]
 
 
 def test_patches_past_the_antimeridian_are_found_in_an_area(tmp_path):
@@ -316,7 +317,7 @@ def test_any_other_raster_is_no_table(scene, tmp_path):
     with pytest.raises(TableError, match="does not hold patch embeddings"):
         open_table(scene)
     (tmp_path / "bad.tif").write_bytes(b"II*\0 nothing")
-    with pytest.raises(TableError, match="cannot be read as a raster of patch embeddings"):
+    with pytest.raises(TableError, match="cannot be read as a raster of embeddings"):
         open_table(tmp_path / "bad.tif")
 
 
