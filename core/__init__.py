@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     from .engine.scales import ScaleSpec
     from .geo import TileRef, TileSpec, known_sources, open_source
     from .masking import MaskSpec
+    from .notebook.compare import CompareView
+    from .notebook.globe import GlobeView
+    from .notebook.painter import MaskPainter
     from .policy import Policy
     from .studies import scale_series
 
 __version__ = "0.2.0"
 __all__ = [
+    "CompareView",
+    "GlobeView",
+    "MaskPainter",
     "MaskSpec",
     "Policy",
     "ScaleSpec",
@@ -40,6 +46,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CompareView": ".notebook.compare",
+    "GlobeView": ".notebook.globe",
+    "MaskPainter": ".notebook.painter",
     "MaskSpec": ".masking",
     "Policy": ".policy",
     "ScaleSpec": ".engine.scales",

@@ -7,13 +7,17 @@ import { fileURLToPath } from "node:url";
 import { build } from "vite";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const assets = join(here, "../ui/components/earth_mae_components/assets");
-const entries = {
-  mask_painter: "src/painter/index.ts",
-  compare: "src/compare/index.ts",
-  loupe: "src/loupe/index.ts",
-  linked_globe: "src/globe/index.ts",
-};
+const forPages = join(here, "../ui/components/earth_mae_components/assets");
+const forNotebooks = join(here, "../core/notebook/assets");
+const entries = [
+  ["mask_painter", "src/painter/index.ts", forPages],
+  ["compare", "src/compare/index.ts", forPages],
+  ["loupe", "src/loupe/index.ts", forPages],
+  ["linked_globe", "src/globe/index.ts", forPages],
+  ["mask_painter", "src/notebook/painter.ts", forNotebooks],
+  ["compare", "src/notebook/compare.ts", forNotebooks],
+  ["linked_globe", "src/notebook/globe.ts", forNotebooks],
+];
 
 function sourceFiles(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((item) =>
@@ -63,7 +67,7 @@ function bundledPackages(moduleIds) {
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
-function writeLicences(name, packages) {
+function writeLicences(folder, name, packages) {
   const count = packages.length ? `${packages.length} packages` : "nothing but its own sources";
   const head = `What ${name}.js bundles: ${count}.\n`;
   const parts = packages.map(
@@ -71,11 +75,11 @@ function writeLicences(name, packages) {
       `${"=".repeat(78)}\n${p.name} ${p.version} (${p.licence})\n\n` +
       `${p.text ?? "The package carries no licence file."}\n`,
   );
-  writeFileSync(join(assets, `${name}.licences.txt`), [head, ...parts].join("\n"));
+  writeFileSync(join(folder, `${name}.licences.txt`), [head, ...parts].join("\n"));
 }
 
 const hash = sourceHash();
-for (const [name, entry] of Object.entries(entries)) {
+for (const [name, entry, folder] of entries) {
   const result = await build({
     root: here,
     configFile: false,
@@ -91,11 +95,11 @@ for (const [name, entry] of Object.entries(entries)) {
   const chunks = result[0].output;
   if (chunks.length !== 1)
     throw new Error(`${name}: expected one file, got ${chunks.map((chunk) => chunk.fileName).join(", ")}`);
-  const file = join(assets, `${name}.js`);
+  const file = join(folder, `${name}.js`);
   writeFileSync(
     file,
     `/*! ${name} sources-sha256:${hash} licences: ${name}.licences.txt */\n${chunks[0].code}`,
   );
-  writeLicences(name, bundledPackages(chunks[0].moduleIds ?? Object.keys(chunks[0].modules)));
+  writeLicences(folder, name, bundledPackages(chunks[0].moduleIds ?? Object.keys(chunks[0].modules)));
   console.log(`${name}.js ${(statSync(file).size / 1e3).toFixed(0)} kB`);
 }

@@ -152,7 +152,7 @@ def test_what_is_pinned_lies_in_the_ranges_of_the_metadata() -> None:
     )
     pins = {name.lower(): pin for name, pin in pins.items()}
     ranges = [Requirement(text) for text in texts]
-    unpinned = {"affine", "shapely", "onnx", "onnxruntime", "dask", "rioxarray"}
+    unpinned = {"affine", "shapely", "onnx", "onnxruntime", "anywidget", "dask", "rioxarray"}
     """The first two come with rasterio and geopandas; the app does without the others."""
     assert {range_.name for range_ in ranges} - set(pins) <= unpinned
     assert [

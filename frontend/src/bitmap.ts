@@ -1,5 +1,5 @@
 // A patch mask as base64url of packed bits, row-major, first patch in the highest bit.
-// earth_mae_components/bitmap.py does the same in Python.
+// core/browser/bitmap.py does the same in Python.
 
 export function encodeBits(cells: Uint8Array): string {
   const packed = new Uint8Array((cells.length + 7) >> 3);

@@ -8,12 +8,18 @@ export interface Instance<Data> {
 
 export type Send = (name: string, value: unknown) => void;
 
+/** A component: its style, and how one is created in an empty element. */
+export interface Component<Data> {
+  css: string;
+  create(root: HTMLElement, send: Send): Instance<Data>;
+}
+
 interface Mounted<Data> {
   instance: Instance<Data>;
   send: Send;
 }
 
-export function mounted<Data>(css: string, create: (root: HTMLElement, send: Send) => Instance<Data>) {
+export function mounted<Data>({ css, create }: Component<Data>) {
   const mounts = new Map<HTMLElement | ShadowRoot, Mounted<Data>>();
 
   // Streamlit 1.67 also runs a cleanup when new data arrives during a call, while the element is still in

@@ -1,5 +1,5 @@
 // Which points are inside a polygon, by the even-odd rule in double precision.
-// earth_mae_components/polygon.py does the same operations in the same order, so both agree on every point.
+// core/browser/polygon.py does the same operations in the same order, so both agree on every point.
 
 export type Ring = ReadonlyArray<readonly [number, number]>;
 

@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FRONTEND = ROOT / "frontend"
 PACKAGE = ROOT / "ui" / "components" / "earth_mae_components"
+NOTEBOOK = ROOT / "core" / "notebook"
 NAMES = ("mask_painter", "compare", "loupe", "linked_globe")
+BUILT = [(PACKAGE, name) for name in NAMES] + [(NOTEBOOK, name) for name in NAMES if name != "loupe"]
 LARGEST_BYTES = 1_200_000
 
 
@@ -27,25 +29,25 @@ def source_hash() -> str:
     return digest.hexdigest()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_built_file_names_the_sources_it_came_from(name: str) -> None:
-    banner = (PACKAGE / "assets" / f"{name}.js").read_text(encoding="utf-8").splitlines()[0]
+@pytest.mark.parametrize(("package", "name"), BUILT)
+def test_the_built_file_names_the_sources_it_came_from(package: Path, name: str) -> None:
+    banner = (package / "assets" / f"{name}.js").read_text(encoding="utf-8").splitlines()[0]
     found = re.search(r"sources-sha256:([0-9a-f]{64})", banner)
     assert found, "no banner: run `npm ci && npm run build` in frontend/"
     assert found[1] == source_hash(), "the sources changed after the build: run `make frontend`"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_built_file_is_small_and_alone(name: str) -> None:
-    code = (PACKAGE / "assets" / f"{name}.js").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("package", "name"), BUILT)
+def test_the_built_file_is_small_and_alone(package: Path, name: str) -> None:
+    code = (package / "assets" / f"{name}.js").read_text(encoding="utf-8")
     assert len(code.encode()) <= LARGEST_BYTES
     imports = r"""\bfrom\s*["']\.{0,2}/|\bimport\s*\(\s*["']"""
     assert not re.search(imports, code), "a second file would be loaded"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_licences_stand_beside_the_built_file(name: str) -> None:
-    text = (PACKAGE / "assets" / f"{name}.licences.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("package", "name"), BUILT)
+def test_licences_stand_beside_the_built_file(package: Path, name: str) -> None:
+    text = (package / "assets" / f"{name}.licences.txt").read_text(encoding="utf-8")
     assert text.startswith(f"What {name}.js bundles")
 
 

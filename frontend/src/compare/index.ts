@@ -252,4 +252,9 @@ class Compare implements Instance<CompareData> {
   }
 }
 
-export default mounted<CompareData>(toolbarCss + css, (root) => new Compare(root));
+export const compare = {
+  css: toolbarCss + css,
+  create: (root: HTMLElement): Instance<CompareData> => new Compare(root),
+};
+
+export default mounted(compare);

@@ -1,5 +1,5 @@
 // The data that Python passes (earth_mae_components/globe.py), and the files fetched
-// (earth_mae_components/points.py).
+// (core/browser/points.py).
 
 export type Side = "globe" | "plane";
 export type MapView = "globe" | "flat";
@@ -67,14 +67,23 @@ export class FileError extends Error {}
 const HEADER = 16;
 const [PLACES, PROJECTION, CLASSES] = [1, 2, 4];
 
+/** Files that a notebook passes with the data; they are not fetched. */
+export const passed = new Map<string, ArrayBuffer>();
+
+async function bytesOf(url: string, signal: AbortSignal): Promise<ArrayBuffer> {
+  const own = passed.get(url);
+  if (own) return own;
+  const answer = await fetch(url, { signal, credentials: "same-origin" });
+  if (!answer.ok) throw new FileError(`The points could not be loaded (${answer.status}): reload the page.`);
+  return answer.arrayBuffer();
+}
+
 async function fetched(
   url: string,
   magic: string,
   signal: AbortSignal,
 ): Promise<{ buffer: ArrayBuffer; count: number; word: number }> {
-  const answer = await fetch(url, { signal, credentials: "same-origin" });
-  if (!answer.ok) throw new FileError(`The points could not be loaded (${answer.status}): reload the page.`);
-  const buffer = await answer.arrayBuffer();
+  const buffer = await bytesOf(url, signal);
   if (buffer.byteLength < HEADER || new TextDecoder().decode(buffer.slice(0, 4)) !== magic)
     throw new FileError("The points have an unknown format: reload the page.");
   const head = new DataView(buffer);

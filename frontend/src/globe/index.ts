@@ -571,4 +571,9 @@ function degrees(value: number, plus: string, minus: string): string {
   return `${Math.abs(value).toFixed(2)}° ${value >= 0 ? plus : minus}`;
 }
 
-export default mounted<GlobeData>(toolbarCss + css, (root, send) => new LinkedGlobe(root, send));
+export const globe = {
+  css: toolbarCss + css,
+  create: (root: HTMLElement, send: Send): Instance<GlobeData> => new LinkedGlobe(root, send),
+};
+
+export default mounted(globe);

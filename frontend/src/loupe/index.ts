@@ -270,4 +270,4 @@ function isTyping(event: KeyboardEvent): boolean {
   return field || target instanceof HTMLTextAreaElement || target.isContentEditable;
 }
 
-export default mounted<LoupeData>(toolbarCss + css, (root) => new Loupe(root));
+export default mounted<LoupeData>({ css: toolbarCss + css, create: (root) => new Loupe(root) });

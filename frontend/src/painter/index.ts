@@ -401,4 +401,9 @@ class Painter implements Instance<PainterData> {
   }
 }
 
-export default mounted<PainterData>(toolbarCss + css, (root, send) => new Painter(root, send));
+export const painter = {
+  css: toolbarCss + css,
+  create: (root: HTMLElement, send: Send): Instance<PainterData> => new Painter(root, send),
+};
+
+export default mounted(painter);

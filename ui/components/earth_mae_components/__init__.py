@@ -3,7 +3,10 @@
 Built from `frontend/`; the built files in `assets/` are committed, so running the app needs no Node.
 """
 
-from .bitmap import BitmapError, decode_bitmap, encode_bitmap
+from core.browser.bitmap import BitmapError, decode_bitmap, encode_bitmap
+from core.browser.points import PointsError, encode_colours, encode_points
+from core.browser.polygon import PolygonError, contains, decode_polygon, encode_polygon
+
 from .compare import compare
 from .globe import (
     OKABE_ITO,
@@ -21,8 +24,6 @@ from .globe import (
 from .loupe import loupe
 from .painter import PainterError, PaintState, mask_painter, painted
 from .picture import PictureError, picture_url
-from .points import PointsError, encode_colours, encode_points
-from .polygon import PolygonError, contains, decode_polygon, encode_polygon
 
 __all__ = [
     "OKABE_ITO",

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from core.browser.polygon import PolygonError, decode_polygon, encode_polygon
 from core.errors import ExplorerError
 
 from .news import StateNews
 from .picture import local_address
-from .polygon import PolygonError, decode_polygon, encode_polygon
 from .registered import renderer
 
 Side = Literal["globe", "plane"]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.browser.bitmap import decode_bitmap, encode_bitmap
 from core.errors import ExplorerError
 
-from .bitmap import decode_bitmap, encode_bitmap
 from .news import StateNews
 from .picture import picture_url
 from .registered import renderer

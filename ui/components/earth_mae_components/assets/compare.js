@@ -1,4 +1,4 @@
-/*! compare sources-sha256:c3eefffa49229c6949ce70eddba7e71c9a88d639c4d25a09e8b270a62a4bef86 licences: compare.licences.txt */
+/*! compare sources-sha256:56f0308ac691e46ed9bca8e0f454449db748f1d6aa51b8dd4a384bf0cbee81b2 licences: compare.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
@@ -27,7 +27,7 @@ function r(e) {
 	]) e.addEventListener(t, (e) => e.stopPropagation());
 }
 // src/mount.ts
-function i(e, t) {
+function i({ css: e, create: t }) {
 	let n = /* @__PURE__ */ new Map(), r = () => {
 		for (let [e, { instance: t }] of n) e.isConnected || (n.delete(e), t.destroy());
 	};
@@ -227,5 +227,8 @@ var a = ".bar{flex-wrap:wrap;align-items:center;gap:6px 10px;margin-bottom:8px;d
 			"B"
 		].map((t) => e("span", { class: "head" }, t)), ...c(r.leftLabel, l), ...c(r.rightLabel, u), ...c("Difference", u.map((e, t) => e - l[t])));
 	}
-}, d = i(a + o, (e) => new u(e));
-export { d as default };
+}, d = {
+	css: a + o,
+	create: (e) => new u(e)
+}, f = i(d);
+export { d as compare, f as default };

@@ -1,4 +1,4 @@
-/*! loupe sources-sha256:c3eefffa49229c6949ce70eddba7e71c9a88d639c4d25a09e8b270a62a4bef86 licences: loupe.licences.txt */
+/*! loupe sources-sha256:56f0308ac691e46ed9bca8e0f454449db748f1d6aa51b8dd4a384bf0cbee81b2 licences: loupe.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
@@ -20,7 +20,7 @@ function n(n, r, i, a) {
 	}, t(i));
 }
 // src/mount.ts
-function r(e, t) {
+function r({ css: e, create: t }) {
 	let n = /* @__PURE__ */ new Map(), r = () => {
 		for (let [e, { instance: t }] of n) e.isConnected || (n.delete(e), t.destroy());
 	};
@@ -279,5 +279,8 @@ function _(e) {
 		"radio"
 	].includes(t.type) || t instanceof HTMLTextAreaElement || t.isContentEditable : !1;
 }
-var v = r(i + a, (e) => new h(e));
+var v = r({
+	css: i + a,
+	create: (e) => new h(e)
+});
 export { v as default };

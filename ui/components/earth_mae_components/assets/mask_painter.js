@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:c3eefffa49229c6949ce70eddba7e71c9a88d639c4d25a09e8b270a62a4bef86 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:56f0308ac691e46ed9bca8e0f454449db748f1d6aa51b8dd4a384bf0cbee81b2 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
@@ -27,7 +27,7 @@ function r(e) {
 	]) e.addEventListener(t, (e) => e.stopPropagation());
 }
 // src/mount.ts
-function i(e, t) {
+function i({ css: e, create: t }) {
 	let n = /* @__PURE__ */ new Map(), r = () => {
 		for (let [e, { instance: t }] of n) e.isConnected || (n.delete(e), t.destroy());
 	};
@@ -588,5 +588,8 @@ var h = class {
 		for (let r of e.brush(t, this.brushSize)) n.cells[r] = i;
 		n.commit(r) && this.report(i ? "Hidden" : "Shown"), this.refresh();
 	}
-}, w = i(a + f, (e, t) => new C(e, t));
-export { m as decodeBits, w as default, p as encodeBits };
+}, w = {
+	css: a + f,
+	create: (e, t) => new C(e, t)
+}, T = i(w);
+export { m as decodeBits, T as default, p as encodeBits, w as painter };

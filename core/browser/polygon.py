@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.errors import ExplorerError
+from ..errors import ExplorerError
 
 MAX_VERTICES = 2000
 FULL_CIRCLE_DEG = 360.0

@@ -8,7 +8,7 @@ import binascii
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import ExplorerError
+from ..errors import ExplorerError
 
 
 class BitmapError(ExplorerError):

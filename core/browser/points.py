@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.errors import ExplorerError
+from ..errors import ExplorerError
 
 PLACES, PROJECTION, CLASSES = 1, 2, 4
 INDEXED, RGB = 0, 1

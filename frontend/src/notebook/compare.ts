@@ -1,0 +1,4 @@
+import { compare } from "../compare";
+import { widget } from "./widget";
+
+export default widget(compare);

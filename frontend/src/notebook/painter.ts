@@ -1,0 +1,4 @@
+import { painter } from "../painter";
+import { widget } from "./widget";
+
+export default widget(painter);
