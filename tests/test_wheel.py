@@ -152,8 +152,9 @@ def test_what_is_pinned_lies_in_the_ranges_of_the_metadata() -> None:
     )
     pins = {name.lower(): pin for name, pin in pins.items()}
     ranges = [Requirement(text) for text in texts]
-    unpinned = {"affine", "shapely", "onnx", "onnxruntime", "anywidget", "dask", "rioxarray"}
-    """The first two come with rasterio and geopandas; the app does without the others."""
+    unpinned = {"affine", "shapely", "uvicorn", "python-multipart", "anywidget"}
+    """They come with rasterio, geopandas, Streamlit and leafmap."""
+    unpinned |= {"onnx", "onnxruntime", "dask", "rioxarray"}  # the app does without these
     assert {range_.name for range_ in ranges} - set(pins) <= unpinned
     assert [
         f"{range_} does not hold {pins[range_.name]}"
