@@ -105,20 +105,23 @@ class MaeAccessor:
         rgb: Bands | None = None,
         value_range: Range | None = None,
         tile_px: int | None = None,
-        margin_px: int = 0,
+        margin_px: int | None = None,
     ) -> xr.DataArray:
         """Embed every patch: (feature, y, x) float32, one pixel per patch of the network, in the same CRS.
 
         `rgb` names three bands or their 0-based numbers. `value_range` is (low, high), the values that become
         0 and 1; by default 0 and 255 for 8 bit, else the 1st and 99th percentile of each band. `tile_px` is
-        the side of the network's input (None: the card's); the outer `margin_px` of a tile only serve as
-        surroundings. Patches with less than half of valid pixels are NaN, and pixels right of and below the
-        last whole patch are left out. For an array with dask chunks the result is lazy, and computing or
-        storing it needs memory for a few chunks only.
+        the side of the network's input (None: the card's). The outer `margin_px` of a tile only serve as
+        surroundings (None: a quarter of the tile; 0 is about four times faster and leaves seams). Patches
+        with less than half of valid pixels are NaN, and pixels right of and below the last whole patch are
+        left out. For an array with dask chunks the result is lazy, and computing or storing it needs memory
+        for a few chunks only.
         """
         network = model if isinstance(model, Encoder) else load(model)
         bands, feeding = self._prepare(network, policy, rgb, value_range, tile_px)
         patch, tile = network.card.patch_px, feeding.tile_px
+        if margin_px is None:
+            margin_px = tile // 4 // patch * patch
         if margin_px % patch or not 0 <= 2 * margin_px < tile:
             raise GeoError(
                 f"A margin of {margin_px} px does not fit tiles of {tile} px: "
