@@ -67,10 +67,11 @@ def least_cosine(name: str, source: str) -> float:
 
     from core.atlas import open_table
     from core.engine.embed import embed
+    from core.engine.embedding import prepare
     from core.engine.embedding import run as engine
     from core.engine.embedding.spec import EmbeddingSpec
 
-    engine.load, model = load_once, load_once(name)
+    prepare.load, model = load_once, load_once(name)
     pictures = np.concatenate([batch["image"].numpy() for batch in _loader(source, 0)]).astype(np.uint8)
     with rasterio.open(source) as file:
         across, down = file.width // SIDE, file.height // SIDE

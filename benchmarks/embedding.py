@@ -56,10 +56,11 @@ def embedded(
     name: str, source: str, tile_px: int | None = SIDE, models: Sequence[str] = (), **options: Any
 ) -> Rate:
     """Measure an embedding run in tiles per second, without its plan and the loading of the network."""
+    from core.engine.embedding import prepare
     from core.engine.embedding import run as engine
     from core.engine.embedding.spec import EmbeddingSpec
 
-    engine.load = load_once
+    prepare.load = load_once
     with tempfile.TemporaryDirectory() as place:
         spec = EmbeddingSpec((source,), f"{place}/table", name, tile_px=tile_px, **options)
         started, cpu, last = 0.0, 0.0, None

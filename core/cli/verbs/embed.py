@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ...policy import POLICIES
+from ..embed_plan import add_plan_options, duration, print_plan
 
 if TYPE_CHECKING:
     from ...engine.embedding.run import EmbeddingProgress, PatchProgress
@@ -27,6 +28,9 @@ _EPILOG = """examples:
   python -m core embed https://example.org/scene.tif --online --gsd-m 40 --out tables/scene
   python -m core embed stac:https://example.org/items/scene --online --gsd-m 40 --out tables/scene
   python -m core embed --spec run.json --resume
+  python -m core embed scene.tif --out tables/scene --leader 2    in one terminal, and in two others:
+  python -m core embed scene.tif --out tables/scene --worker 0/2
+  python -m core embed scene.tif --out tables/scene --worker 1/2
 
 Several models and scales share one reading of the pictures. An embedding run that was stopped, killed or
 ran out of disk space continues with --resume and ends with the same table. A raster of patch embeddings
@@ -36,7 +40,10 @@ A file for --spec holds a JSON object:
 {"spec": {"sources": [...], "out": "...", "model": "..."}, "models": [...]}"""
 
 MIN_VALID, MASK_RATIO = 0.5, 0.75
-WITH_SPEC = ("verb", "run", "spec", "resume", "untrusted", "json", "defaults")
+WITH_SPEC = (
+    "verb", "run", "spec", "resume", "untrusted", "json", "defaults", "leader", "worker", "mix",
+    "plan", "workers", "tiles_per_s", "price_per_hour", "area_km2",
+)  # fmt: skip
 """Attributes of the parsed command line that may be set beside --spec."""
 
 
@@ -80,6 +87,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_tiles(parser)
     _add_network(parser)
     _add_storage(parser)
+    _add_processes(parser)
+    add_plan_options(parser)
     parser.set_defaults(defaults={action.dest: action.default for action in parser._actions})
 
 
@@ -146,6 +155,19 @@ def _add_storage(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_processes(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("several processes or machines").add_argument
+    add(
+        "--leader", type=int, metavar="N", help="write the plan, and make the table from what N workers embed"
+    )
+    add("--worker", metavar="K/N", help="embed the share of worker K (counted from 0) of N, beside a leader")
+    add(
+        "--mix",
+        action="store_true",
+        help="continue on another device or with other versions; the manifest records the batches concerned",
+    )
+
+
 def request_of(args: argparse.Namespace) -> EmbeddingRequest:
     """Return the spec and models of a parsed command line, or those in the file named by --spec."""
     from ...engine.embedding.spec import EmbeddingRequest, read_request
@@ -171,7 +193,7 @@ def spec_of(args: argparse.Namespace) -> EmbeddingSpec:
     from ...engine.embedding.spec import EmbeddingSpec
     from ...models.registry import default_embedder
 
-    if not args.sources or args.out is None:
+    if not (args.plan or (args.sources and args.out)) or not (args.sources or args.area_km2):
         raise UsageError(
             "Name at least one source and a folder (--out DIR), or a file with both (--spec FILE)."
         )
@@ -183,7 +205,7 @@ def spec_of(args: argparse.Namespace) -> EmbeddingSpec:
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UsageError(f"--{name} must be 1 or more.")
     return EmbeddingSpec(
-        tuple(args.sources), str(args.out), args.model[0] if args.model else default_embedder(),
+        tuple(args.sources), str(args.out or "."), args.model[0] if args.model else default_embedder(),
         gsd_m=_numbers(args.gsd_m), tile_px=args.tile_px, stride_px=args.stride_px, policy=args.policy,
         pooling=args.pooling, data_type=args.data_type, losses=args.losses, mask_ratio=args.mask_ratio,
         mask_seed=args.mask_seed, min_valid=args.min_valid, stated_gsd_m=args.stated_gsd_m, batch=args.batch,
@@ -193,22 +215,21 @@ def spec_of(args: argparse.Namespace) -> EmbeddingSpec:
 
 def run(args: argparse.Namespace) -> int:
     """Show the plan, then progress. Ctrl-C stops after the batches in progress."""
-    from ...engine.embedding.run import embed_sources, embed_with_models
     from ...engine.embedding.spec import folder_of
 
     request = request_of(args)
     spec, models = request.spec, request.models
+    if args.plan:
+        return print_plan(args, spec, models)
     several = len(models) > 1
     if args.patches:
-        if args.untrusted:
-            raise UsageError("--untrusted cannot be combined with --patches: leave one of them out.")
+        for name in ("untrusted", "leader", "worker", "mix"):
+            if getattr(args, name) not in (None, False):
+                raise UsageError(f"--{name} cannot be combined with --patches: leave one of them out.")
         if several:
             raise UsageError("--patches takes one model: give one, or run the command once for each.")
         return _patches(spec, as_json=args.json)
-    if several:
-        steps = embed_with_models(spec, models, resume=args.resume, untrusted=args.untrusted)
-    else:
-        steps = embed_sources(spec, resume=args.resume, untrusted=args.untrusted)
+    steps = _steps(args, spec, models)
     last: EmbeddingProgress | None = None
     try:
         for step in steps:
@@ -224,6 +245,25 @@ def run(args: argparse.Namespace) -> int:
             tables = {"table": spec.out, "model": spec.model}
         print(json.dumps({**tables, **asdict(last)}))
     return 0
+
+
+def _steps(
+    args: argparse.Namespace, spec: EmbeddingSpec, models: Sequence[str]
+) -> Generator[EmbeddingProgress]:
+    """Run in one process, as the leader of several, or as a worker."""
+    from ...engine.embedding.run import embed_share, embed_sources, embed_with_models, lead
+    from ...engine.embedding.share import share_from_text
+
+    how = {"untrusted": args.untrusted, "mix": args.mix}
+    if args.worker is not None:
+        if args.leader is not None or args.resume:
+            raise UsageError("--worker takes neither --leader nor --resume: a worker always continues.")
+        return embed_share(spec, models, share_from_text(args.worker), **how)
+    if args.leader is not None:
+        return lead(spec, models, args.leader, resume=args.resume, **how)
+    if len(models) > 1:
+        return embed_with_models(spec, models, resume=args.resume, **how)
+    return embed_sources(spec, resume=args.resume, **how)
 
 
 def _patches(spec: EmbeddingSpec, *, as_json: bool) -> int:
@@ -290,14 +330,8 @@ def _show(step: EmbeddingProgress, *, first: bool) -> None:
 
 def _pace(rate: float | None, seconds_left: float | None) -> str:
     """Return tiles per second and the time left as text, as far as they are known."""
-    left = "" if seconds_left is None else f", {_duration(seconds_left)} left"
+    left = "" if seconds_left is None else f", {duration(seconds_left)} left"
     return ("" if rate is None else f", {rate:.1f} tiles/s") + left
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _numbers(text: str | None) -> tuple[float, ...]:

@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as decode
 from safetensors.numpy import save as encode
 
 SUFFIX = ".safetensors"  # 18 times faster to read than .npz
+PART = ".part"
+MADE_WITH = "made_with"
+TORN_AFTER_S = 600
+"""Age of a partial file of another machine from which its writer is taken to be dead."""
 
 
 class PendingBatches:
-    """A folder with one file per finished batch, written atomically."""
+    """A folder with one file per finished batch, written atomically; several processes may add to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def open(self) -> None:
-        """Create the folder, and delete files of batches that were not finished."""
-        self.path.mkdir(exist_ok=True)
-        for partial in self.path.glob(".*"):
-            partial.unlink()
+        """Create the folder, and delete torn files: partial ones whose writer is dead.
 
-    def save(self, index: int, arrays: dict[str, NDArray[Any]]) -> None:
-        """Save a finished batch."""
-        part = self.path / f".{index:08d}.part"
-        part.write_bytes(encode(arrays))
+        Only the process that holds the lock of the run calls this. Writers of other machines count as dead
+        after TORN_AFTER_S, by the clock of the file system, so clocks of machines may differ.
+        """
+        self.path.mkdir(exist_ok=True)
+        clock = self.path / f".clock.{platform.node()}.{os.getpid()}"
+        clock.touch()
+        now = clock.stat().st_mtime
+        clock.unlink()
+        for part in self.path.glob(".*"):
+            if _is_torn(part, now):
+                part.unlink(missing_ok=True)
+
+    def save(
+        self, index: int, arrays: dict[str, NDArray[Any]], made_with: Mapping[str, str] | None = None
+    ) -> None:
+        """Save a finished batch, with the environment that it was `made_with`."""
+        part = self.path / f".{index:08d}.{platform.node()}.{os.getpid()}{PART}"
+        part.write_bytes(encode(arrays, {MADE_WITH: json.dumps(dict(made_with or {}), sort_keys=True)}))
         os.replace(part, self._file(index))
 
     def finished(self) -> set[int]:
@@ -41,13 +60,18 @@ class PendingBatches:
     def state(self, index: int) -> NDArray[np.uint8] | None:
         """Return the states of the windows of a batch; None, and the file is deleted, if it is unreadable."""
         try:
-            arrays = self.load(range(index, index + 1))
+            with safe_open(self._file(index), framework="np") as file:
+                if {"state", "vectors"} <= set(file.keys()):
+                    return file.get_tensor("state")
         except (SafetensorError, OSError, ValueError):
-            arrays = {}
-        if {"state", "vectors"} <= arrays.keys():
-            return arrays["state"]
+            pass
         self.delete(range(index, index + 1))
         return None
+
+    def made_with(self, index: int) -> dict[str, str]:
+        """Return the environment that a batch was made with; empty if its file does not state one."""
+        with safe_open(self._file(index), framework="np") as file:
+            return json.loads((file.metadata() or {}).get(MADE_WITH, "{}"))
 
     def load(self, indexes: range) -> dict[str, NDArray[Any]]:
         """Read batches and concatenate their arrays in order."""
@@ -71,3 +95,14 @@ class PendingBatches:
 
     def _file(self, index: int) -> Path:
         return self.path / f"{index:08d}{SUFFIX}"
+
+
+def _is_torn(part: Path, now: float) -> bool:
+    """Tell whether the process that wrote a partial file is dead."""
+    host, _, process = part.name.removesuffix(PART).partition(".")[2].partition(".")[2].rpartition(".")
+    if host == platform.node() and process.isdecimal():
+        return int(process) == os.getpid() or not psutil.pid_exists(int(process))
+    try:
+        return now - part.stat().st_mtime > TORN_AFTER_S
+    except FileNotFoundError:
+        return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -31,9 +32,11 @@ from ...atlas.store.shards import (
 from ...files import file_sha256, write_atomic
 from ...locks import try_lock
 from .batches import PendingBatches
+from .environment import explained
 from .spec import EmbeddingError
 
 PLAN, LOG, LOCK, STOP, PENDING = "_plan.json", "_log.jsonl", "_sweep.lock", "_stop", "_pending"
+WORKERS = "_workers.json"
 """Files beside the shards. Readers of parquet folders skip names that start with _ or a dot."""
 TAIL_BYTES = 4096
 
@@ -71,12 +74,12 @@ class EmbeddingFolder:
                 f"{self.path} is not writable ({error.strerror}): choose another folder (--out)."
             ) from error
 
-    def agree(self, plan: dict[str, Any], *, resume: bool) -> None:
-        """Write the plan, or check that the saved plan is the same.
+    def agree(self, plan: dict[str, Any], *, resume: bool, mix: bool = False) -> None:
+        """Write the plan, or check that the saved plan is the same; with `mix`, the environment may differ.
 
         Raises EmbeddingError that states the difference, and without `resume` if the folder holds a run.
         """
-        saved = self._saved_plan()
+        saved = self.saved_plan()
         if saved is None:
             if has_manifest(self.path) or any(self.path.glob("*.parquet")):
                 raise EmbeddingError(
@@ -88,14 +91,56 @@ class EmbeddingFolder:
                 f"{self.path.name} already holds an embedding run: "
                 "add --resume to continue it, or choose another folder."
             )
-        elif _without_notes(saved) != _without_notes(plan):
+        else:
+            self.require_same(plan, mix=mix)
+        self.pending.open()
+
+    def require_same(self, plan: dict[str, Any], *, mix: bool) -> None:
+        """Raise EmbeddingError unless the saved plan is the same; with `mix`, its environment may differ."""
+        saved = self.saved_plan() or {}
+        if _compared(saved) != _compared(plan):
             raise EmbeddingError(
                 f"{self.path.name} was started with other settings: {_difference(saved, plan)} "
                 "Resume with the same settings, or choose another folder."
             )
-        self.pending.open()
+        others = explained(saved.get("environment", {}), plan["environment"])
+        if others and not mix:
+            raise EmbeddingError(
+                f"{self.path.name} was started elsewhere ({others}), so last digits of vectors may differ: "
+                "use the same device and versions, or add --mix to allow it and record which batches differ."
+            )
 
-    def _saved_plan(self) -> dict[str, Any] | None:
+    def divide(self, workers: int | None) -> None:
+        """Record among how many workers the run is divided; None: it is not."""
+        if workers is None:
+            (self.path / WORKERS).unlink(missing_ok=True)
+        else:
+            write_atomic(self.path / WORKERS, (json.dumps({"workers": workers}) + "\n").encode())
+
+    def workers(self) -> int | None:
+        """Return among how many workers the run is divided; None if it is not."""
+        try:
+            return int(json.loads((self.path / WORKERS).read_text("utf-8"))["workers"])
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise EmbeddingError(
+                f"{WORKERS} in {self.path.name} is damaged: start the leader again (--leader N --resume)."
+            ) from error
+
+    @property
+    def batch(self) -> int | None:
+        """The batch size of the saved plan, if there is one."""
+        size = ((self.saved_plan() or {}).get("spec") or {}).get("batch")
+        return size if isinstance(size, int) and size > 0 else None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the table is finished."""
+        return bool(read_manifest(self.path).get("complete"))
+
+    def saved_plan(self) -> dict[str, Any] | None:
+        """Read the plan of the run; None if there is none. Raises EmbeddingError if it is damaged."""
         message = f"The plan of {self.path.name} is damaged: choose another folder, or delete this one."
         try:
             plan = json.loads((self.path / PLAN).read_text("utf-8"))
@@ -204,7 +249,7 @@ def _lock(lock: TextIO, name: str) -> None:
             "wait for it, stop it, or choose another folder."
         )
     lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
+    lock.write(f"{os.getpid()} on {platform.node()}\n")
     lock.flush()
 
 
@@ -216,9 +261,9 @@ def _is_intact(file: Path, record: ShardRecord) -> bool:
         return False
 
 
-def _without_notes(plan: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the notes, whose wording differs between versions."""
-    return {name: value for name, value in plan.items() if name != "notes"}
+def _compared(plan: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the notes, whose wording differs between versions, and the environment."""
+    return {name: value for name, value in plan.items() if name not in ("notes", "environment")}
 
 
 def _difference(saved: dict[str, Any], plan: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from ...models.base import Encoder
 from ..loaded import on_every_device
 from .batches import PendingBatches
+from .environment import Environment
 from .folder import EmbeddingFolder
 from .plan import EmbeddingPlan
 from .read import OK, UNREADABLE, Reader, TileBatch
@@ -61,7 +63,7 @@ class Sink(ABC):
 
     `left` are the batches to embed; finished ones are `waiting` in `pending` until `store` takes them.
     `counts` are the finished windows by state, `shards` the number of shards written. `folder` is that of the
-    run, with its log and stop file.
+    run, with its log and stop file. `made_with` is saved with every batch.
     """
 
     def __init__(
@@ -83,7 +85,8 @@ class Sink(ABC):
         self.shards = 0
         self.waiting: set[int] = set()
         self.left: set[int] = set()
-        self._networks = on_every_device(model)
+        self.made_with: Environment = {}
+        self._networks: tuple[Encoder, ...] = ()
 
     @property
     def done(self) -> int:
@@ -104,10 +107,15 @@ class Sink(ABC):
     ) -> dict[str, NDArray[Any]]:
         """Run a network on a batch; returns `vectors` and what else is stored, by name."""
 
+    def prepare(self) -> None:
+        """Copy the network to every device, before `embed` is called."""
+        self._networks = self._networks or on_every_device(self.model)
+
     def embed(self, batch: TileBatch, thread: int, report: Callable[[str], None]) -> None:
         """Run the network of a thread on a batch and save the result; `report` takes notes for the user."""
         network = self._networks[thread % len(self._networks)]
-        self.pending.save(batch.index, {"state": batch.state, **self._vectors(batch, network, report)})
+        vectors = self._vectors(batch, network, report)
+        self.pending.save(batch.index, {"state": batch.state, **vectors}, self.made_with)
 
     def take(self, index: int, state: NDArray[np.uint8]) -> bool:
         """Count a saved batch and store it; False if it was not left to do."""
@@ -134,15 +142,21 @@ class Sink(ABC):
         self.counts += np.bincount(state, minlength=3)
 
 
-def process(sinks: Sequence[Sink]) -> Generator[EmbeddingProgress]:
-    """Embed the windows that are left for any of the sinks, which share one plan; each window is read once.
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """A batch that was embedded and saved for every sink that lacked it; `note` is a message for the user."""
 
-    Yields after each batch. A stop that the folder requests ends the run after the batches in progress.
+    index: int
+    state: NDArray[np.uint8]
+    note: str
+
+
+def embedded(sinks: Sequence[Sink]) -> Generator[Saved]:
+    """Embed and save the batches that are left for any of the sinks, which share one plan.
+
+    Each window is read once. A stop that a folder requests ends the run after the batches in progress.
     """
-    for sink in sinks:
-        sink.store()
     todo = sorted(set[int]().union(*(sink.left for sink in sinks)))
-    start, before = time.perf_counter(), sum(sink.done for sink in sinks)
     first = sinks[0]
 
     def embed_all(batch: TileBatch, thread: int, report: Callable[[str], None]) -> None:
@@ -150,17 +164,40 @@ def process(sinks: Sequence[Sink]) -> Generator[EmbeddingProgress]:
             if batch.index in sink.left:
                 sink.embed(batch, thread, report)
 
+    for sink in sinks:
+        sink.prepare()
     reader = Reader(first.plan, first.tile_px, first.batch, first.spec.min_valid)
     with Workers(reader.batches(iter(todo)), embed_all, len(todo)) as workers:
         for index, state in workers.finished():
-            took = [sink for sink in sinks if sink.take(index, state)]
-            rate = (sum(sink.done for sink in sinks) - before) / max(time.perf_counter() - start, 1e-9)
-            note = workers.notes()
-            for sink in took:
-                _log_batch(sink, index, rate / len(sinks), note)
-            yield progress(sinks, rate, note)
+            yield Saved(index, state, workers.notes())
             if any(sink.folder.stop_requested for sink in sinks):
                 workers.stop()
+
+
+def process(sinks: Sequence[Sink]) -> Generator[EmbeddingProgress]:
+    """Embed the windows that are left for any of the sinks and store them; yields after each batch."""
+    for sink in sinks:
+        sink.store()
+    start, before = time.perf_counter(), sum(sink.done for sink in sinks)
+    with closing(embedded(sinks)) as batches:
+        for saved in batches:
+            yield take(sinks, sinks, saved, start, before)
+    yield finished(sinks)
+
+
+def take(
+    sinks: Sequence[Sink], owners: Sequence[Sink], saved: Saved, start: float, before: int
+) -> EmbeddingProgress:
+    """Hand a saved batch to its owners, log it, and return the progress since `start`."""
+    took = [sink for sink in owners if sink.take(saved.index, saved.state)]
+    rate = (sum(sink.done for sink in sinks) - before) / max(time.perf_counter() - start, 1e-9)
+    for sink in took:
+        _log_batch(sink, saved.index, rate / len(sinks), saved.note)
+    return progress(sinks, rate, saved.note)
+
+
+def finished(sinks: Sequence[Sink]) -> EmbeddingProgress:
+    """Complete the sinks that have no batch left, and return the last progress."""
     for sink in sinks:
         if sink.left:
             sink.folder.log("stopped", done=sink.done)
@@ -168,11 +205,10 @@ def process(sinks: Sequence[Sink]) -> Generator[EmbeddingProgress]:
             sink.finish()
             sink.folder.log("finished", done=sink.done)
     if any(sink.left for sink in sinks):
-        yield progress(sinks, None, STOPPED)
-        return
+        return progress(sinks, None, STOPPED)
     no_rows = not any(sink.counts[OK] + sink.counts[UNREADABLE] for sink in sinks)
     note = "No tile has enough valid pixels (see --min-valid): the table has no rows." if no_rows else ""
-    yield replace(progress(sinks, None, note), finished=True)
+    return replace(progress(sinks, None, note), finished=True)
 
 
 def progress(sinks: Sequence[Sink], rate: float | None, note: str = "") -> EmbeddingProgress:

@@ -15,6 +15,7 @@ from ...geo.catalogue import Catalogue
 from ...geo.tile import GeoError, require_gsd
 from .count import MOST_TILES, distinct_gsds, require_few, too_many, windows_needed
 from .digests import is_sampled
+from .environment import environment
 from .grids import Grid, grids_of, interleave
 from .sources import open_all, repeated_sources, source_names
 from .spec import EmbeddingError, EmbeddingSpec
@@ -180,6 +181,7 @@ def plan_json(spec: EmbeddingSpec, plan: EmbeddingPlan, resolved: dict[str, Any]
         "contents": dict(list(contents.items())[:1000]),
         "contents_sha256": hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest(),
         "pictures": pictures[:1000],
+        "environment": environment(),
         "notes": list(plan.notes),
     }
     return json.loads(json.dumps(plain))

@@ -1,55 +1,57 @@
 """Embedding runs: plan, run, stop and resume the embedding of rasters of any size.
 
 `embed_sources` and `embed_with_models` write tables, `embed_patches` writes patch rasters; `pipeline` does
-the work for all of them.
+the work for all of them. `lead` and `embed_share` divide a run among processes, on one machine or many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ...atlas import TableInfo
-from ...models.base import Encoder, Reconstructor
-from ...models.pooling import vector_width
-from ...policy import Policy, policy_from_text, policy_to_text
-from .. import device
-from ..loaded import load
+from . import sharing
 from .digests import modified_since
 from .folder import EmbeddingFolder, is_disk_full
 from .pipeline import EmbeddingProgress, process, progress
-from .plan import EmbeddingPlan, make_plan
-from .rows import EmbeddingRecipe
+from .prepare import make_sinks, measured_rate
+from .share import Share
 from .sinks.patch_folder import PatchProgress, embed_patches
 from .sinks.table import TableSink
-from .sources import source_names
-from .spec import EmbeddingError, EmbeddingSpec, folder_of, require_tile
-from .workers import network_threads
+from .spec import EmbeddingError, EmbeddingSpec, folder_of
 
-BATCH = {"cpu": 16, "mps": 64}
-ACCELERATOR_BATCH = 256
-CACHED_PX = 8 * 224**2
-"""Largest number of pixels in a CPU batch. Larger batches no longer fit in the caches."""
-
-__all__ = ["EmbeddingProgress", "PatchProgress", "embed_patches", "embed_sources", "embed_with_models"]
+__all__ = [
+    "EmbeddingProgress",
+    "PatchProgress",
+    "embed_patches",
+    "embed_share",
+    "embed_sources",
+    "embed_with_models",
+    "lead",
+]
 
 
 def embed_sources(
-    spec: EmbeddingSpec, *, resume: bool = False, untrusted: bool = False
+    spec: EmbeddingSpec, *, resume: bool = False, untrusted: bool = False, mix: bool = False
 ) -> Generator[EmbeddingProgress]:
     """Embed all sources of a spec into a folder of GeoParquet shards; yields the plan, then after each batch.
 
-    Closing the generator, `ask_to_stop(folder)` or a full disk stops the run, and `resume=True` continues it.
-    Files named by path are decoded in a child process with limits on time and memory if they are `untrusted`.
+    Closing the generator, `ask_to_stop(folder)` or a full disk stops the run, and `resume=True` continues it;
+    with `mix` also on another device or with other versions. Files named by path are decoded in a child
+    process with limits on time and memory if they are `untrusted`.
     Raises EmbeddingError, GeoError, PolicyError, and the errors of loading a model.
     """
-    yield from _embed_all([spec], resume=resume, untrusted=untrusted)
+    yield from _embed_all([spec], _run, resume=resume, untrusted=untrusted, mix=mix)
 
 
 def embed_with_models(
-    spec: EmbeddingSpec, models: Sequence[str], *, resume: bool = False, untrusted: bool = False
+    spec: EmbeddingSpec,
+    models: Sequence[str],
+    *,
+    resume: bool = False,
+    untrusted: bool = False,
+    mix: bool = False,
 ) -> Generator[EmbeddingProgress]:
     """Embed the same windows with several models, each into a subfolder of `spec.out`; windows are read once.
 
@@ -57,54 +59,131 @@ def embed_with_models(
     Progress counts a window once for each model. Raises the errors of `embed_sources`, and EmbeddingError if
     the models need different tile sizes.
     """
+    specs = _spec_of_each(spec, models)
+    yield from _embed_all(specs, _run, resume=resume, untrusted=untrusted, mix=mix)
+
+
+def lead(
+    spec: EmbeddingSpec,
+    models: Sequence[str],
+    workers: int,
+    *,
+    resume: bool = False,
+    untrusted: bool = False,
+    mix: bool = False,
+) -> Generator[EmbeddingProgress]:
+    """Write the plan, wait for the batches of that many workers, and write shards, manifest and log.
+
+    The folder equals that of `embed_sources` or, with several models, of `embed_with_models`, however many
+    workers were killed and started again. Progress is that of the whole run. Raises their errors.
+    """
+
+    def collect(sinks: list[TableSink]) -> Generator[EmbeddingProgress]:
+        yield from _start(sinks)
+        yield from sharing.collect(sinks, workers)
+
+    if workers < 1:
+        raise EmbeddingError(f"A run needs at least one worker; {workers} is not enough.")
+    yield from _embed_all(_spec_of_each(spec, models), collect, resume=resume, untrusted=untrusted, mix=mix)
+
+
+def embed_share(
+    spec: EmbeddingSpec,
+    models: Sequence[str],
+    share: Share,
+    *,
+    untrusted: bool = False,
+    mix: bool = False,
+    wait_s: float = sharing.WAIT_S,
+) -> Generator[EmbeddingProgress]:
+    """Embed one worker's share of a run that `lead` leads; progress is that of the share.
+
+    Takes no lock and writes nothing but finished batches. Waits `wait_s` seconds for the leader. Start it
+    again after it was killed. Raises the errors of `embed_sources`, and EmbeddingError without a leader, with
+    another plan, and if the run is divided anew.
+    """
+    specs = _spec_of_each(spec, models)
+    folders = [EmbeddingFolder(Path(each.out)) for each in specs]
+    with _sentences(sinks := []):
+        yield from sharing.wait_for_leader(folders, share, wait_s)
+        if all(folder.is_complete for folder in folders):
+            yield sharing.complete(share)
+            return
+        sinks += make_sinks(specs, folders, untrusted=untrusted)
+        for sink in sinks:
+            sink.folder.require_same(sink.plan_json(), mix=mix)
+            sink.may_shrink = mix
+        yield from sharing.embed_share(sinks, share)
+
+
+def _spec_of_each(spec: EmbeddingSpec, models: Sequence[str]) -> list[EmbeddingSpec]:
+    """Return the spec of each model; a single one writes to `spec.out`, several to subfolders."""
+    if len(models) == 1:
+        return [replace(spec, model=models[0])]
     specs = [replace(spec, model=model, out=str(folder_of(spec.out, model))) for model in models]
     if len({each.out for each in specs}) < len(specs):
         names = ", ".join(Path(each.out).name for each in specs)
         raise EmbeddingError(f"Two models would write to the same folder ({names}): name each model once.")
-    yield from _embed_all(specs, resume=resume, untrusted=untrusted)
+    return specs
 
 
 def _embed_all(
-    specs: Sequence[EmbeddingSpec], *, resume: bool, untrusted: bool
+    specs: Sequence[EmbeddingSpec],
+    work: Callable[[list[TableSink]], Generator[EmbeddingProgress]],
+    *,
+    resume: bool,
+    untrusted: bool,
+    mix: bool,
 ) -> Generator[EmbeddingProgress]:
     """Lock the folders of all models, plan, and work through the plan."""
-    sinks: list[TableSink] = []
-    try:
-        with ExitStack() as locks:
-            plan: EmbeddingPlan | None = None
-            for spec in specs:
-                model = load(spec.model)
-                recipe, policy = _recipe(spec, model)
-                if sinks and recipe.tile_px != sinks[0].tile_px:
-                    raise EmbeddingError(
-                        f"{sinks[0].model.card.name} takes tiles of {sinks[0].tile_px} px and "
-                        f"{model.card.name} of {recipe.tile_px} px: "
-                        "choose one size for both (--tile-px), or embed with one model at a time."
-                    )
-                folder = EmbeddingFolder(Path(spec.out))
-                locks.enter_context(folder.locked())
-                plan = plan or make_plan(spec, recipe.tile_px, untrusted=untrusted)
-                batch = spec.batch or _batch_size(recipe.tile_px)
-                sinks.append(TableSink(folder, plan, recipe, policy, model, batch))
-            for sink in sinks:
-                sink.folder.agree(sink.plan_json(), resume=resume)
-            yield from _run(sinks)
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        raise _disk_full(sinks) from error
+    folders = [EmbeddingFolder(Path(spec.out)) for spec in specs]
+    with ExitStack() as stack:
+        stack.enter_context(_sentences(sinks := []))
+        sinks += make_sinks(specs, folders, untrusted=untrusted, locks=stack)
+        for sink in sinks:
+            sink.folder.agree(sink.plan_json(), resume=resume, mix=mix)
+        yield from work(sinks)
 
 
 def _run(sinks: list[TableSink]) -> Generator[EmbeddingProgress]:
     """Yield the plan and the expected time, then continue from what is on disk."""
+    yield from _start(sinks)
+    for sink in sinks:
+        sink.folder.divide(None)
+    yield progress(sinks, measured_rate(sinks) if any(sink.left for sink in sinks) else None)
+    yield from process(sinks)
+
+
+def _start(sinks: list[TableSink]) -> Generator[EmbeddingProgress]:
+    """Read what is on disk, and yield the plan."""
     for sink in sinks:
         sink.start()
     plan = sinks[0].plan
     modified = modified_since(plan.sampled, min(sink.folder.started for sink in sinks))
     notes = [*plan.notes, *modified, *(sink.note for sink in sinks if sink.note)]
     yield progress(sinks, None, " ".join(notes))
-    yield progress(sinks, _measure_rate(sinks) if any(sink.left for sink in sinks) else None)
-    yield from process(sinks)
+
+
+@contextmanager
+def _sentences(sinks: list[TableSink]) -> Generator[None]:
+    """Turn errors of the output folder's disk into an EmbeddingError."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise _disk_full(sinks) from error
+        for sink in sinks:
+            path = sink.folder.path
+            if not path.is_dir():
+                raise EmbeddingError(
+                    f"{path.name} has gone: bring its disk back and add --resume, or start over."
+                ) from error
+            if error.filename and Path(str(error.filename)).is_relative_to(path):
+                raise EmbeddingError(
+                    f"{path.name} cannot be written or read ({error.strerror}): check its disk, then add "
+                    "--resume; finished batches are kept."
+                ) from error
+        raise
 
 
 def _disk_full(sinks: list[TableSink]) -> EmbeddingError:
@@ -117,39 +196,3 @@ def _disk_full(sinks: list[TableSink]) -> EmbeddingError:
         f"The disk is full after {done:,} of {total:,} tiles, which are saved: "
         "free some space, then add --resume."
     )
-
-
-def _batch_size(tile_px: int) -> int:
-    """Choose the batch size for the device, the same for every model, so that several can share a run."""
-    kind = device.device().torch.type
-    most = BATCH.get(kind, ACCELERATOR_BATCH)
-    return max(1, min(most, CACHED_PX // tile_px**2)) if kind == "cpu" else most
-
-
-def _recipe(spec: EmbeddingSpec, model: Encoder) -> tuple[EmbeddingRecipe, Policy]:
-    """Resolve the settings that the spec leaves to the model card."""
-    card = model.card
-    tile_px = require_tile(card.input_px if spec.tile_px is None else spec.tile_px, card.patch_px)
-    if spec.losses and not isinstance(model, Reconstructor):
-        raise EmbeddingError(
-            f"{card.name} has no decoder and therefore no reconstruction loss: "
-            "leave out --losses, or choose another model."
-        )
-    policy = policy_from_text(spec.policy) if spec.policy else Policy(card.default_policy)
-    pooling = spec.pooling or card.pooling
-    width = vector_width(model, pooling)
-    weights = card.weights.sha256 if card.weights else None
-    info = TableInfo(card.name, weights, pooling, width, spec.data_type, source_names(spec), card.licence)
-    return EmbeddingRecipe(spec, info, policy_to_text(policy), tile_px), policy
-
-
-def _measure_rate(sinks: list[TableSink]) -> float:
-    """Measure tiles per second of the networks on noise, for the estimate shown with the plan."""
-    cores = device.use_threads()
-    threads = network_threads()
-    if threads > 1:
-        device.use_threads(1)  # as each network thread does
-    try:
-        return threads * len(sinks) / sum(1 / sink.speed() for sink in sinks)
-    finally:
-        device.use_threads(cores)

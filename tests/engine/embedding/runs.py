@@ -1,13 +1,17 @@
 """Helpers for tests of embedding runs: synthetic rasters, a complete run, the bytes of a table."""
 
 import hashlib
+import os
+import platform
+import signal
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
-from core.engine.embedding.run import embed_sources
+from core.engine.embedding.batches import PendingBatches
+from core.engine.embedding.run import embed_share, embed_sources, lead
 
 MODEL, SIDE = "mae_tiny", 32
 UTM = from_origin(500_000, 4_600_000, 10, 10)
@@ -46,3 +50,25 @@ def table_bytes(folder):
     names = ("_manifest.json", "_plan.json")
     files = sorted(f for f in Path(folder).iterdir() if f.suffix == ".parquet" or f.name in names)
     return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def run_leader(spec, workers):
+    """Lead a run in a process of its own."""
+    assert list(lead(spec, [spec.model], workers))[-1].finished
+
+
+def run_worker(spec, share, killed_in=None):
+    """Embed a share in a process of its own, which is killed while it writes its `killed_in`-th batch."""
+    calls = []
+    save = PendingBatches.save
+
+    def save_or_die(self, index, arrays, made_with):
+        calls.append(index)
+        if len(calls) == killed_in:
+            part = self.path / f".{index:08d}.{platform.node()}.{os.getpid()}.part"
+            part.write_bytes(b"torn")
+            os.kill(os.getpid(), signal.SIGKILL)
+        save(self, index, arrays, made_with)
+
+    PendingBatches.save = save_or_die
+    assert list(embed_share(spec, [spec.model], share, wait_s=60))[-1].finished

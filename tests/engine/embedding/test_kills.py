@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 BATCHES = 8
 CHILD = """
 import os, signal, sys
-from core.engine.embedding import folder as embedding_folder, run as engine
+from core.engine.embedding import folder as embedding_folder, prepare, run as engine
 from core.engine.embedding.sinks import table as embedding_table
 from core.engine.embedding.spec import EmbeddingSpec
 from core.engine.embedding.sinks.table import TableSink
@@ -50,7 +50,7 @@ MOMENTS = [
     *(
         pytest.param(*moment, marks=slow)
         for moment in (
-            ("engine", "make_plan", 1), ("EmbeddingFolder", "agree", 1),
+            ("prepare", "make_plan", 1), ("EmbeddingFolder", "agree", 1),
             ("EmbeddingFolder", "write_manifest", 1), ("EmbeddingFolder", "write_manifest", 4),
             ("EmbeddingFolder", "write_shard", 2), ("PendingBatches", "delete", 1),
             ("EmbeddingFolder", "log", 1), ("EmbeddingFolder", "log", 10),

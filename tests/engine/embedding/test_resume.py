@@ -113,7 +113,7 @@ def test_resuming_an_empty_folder_starts_a_run(spec):
 def test_a_folder_in_use_or_with_a_run_is_refused(spec):
     steps = embed_sources(spec)
     next(steps)
-    with pytest.raises(EmbeddingError, match=rf"process {os.getpid()}\) is writing"):
+    with pytest.raises(EmbeddingError, match=rf"process {os.getpid()} on .+\) is writing"):
         next(embed_sources(spec, resume=True))
     steps.close()
     with pytest.raises(EmbeddingError, match="add --resume"):
@@ -151,10 +151,10 @@ def test_a_full_disk_stops_cleanly_and_resumes(spec, monkeypatch):
     finish(replace(spec, out=spec.out + "-whole"))
     save = PendingBatches.save
 
-    def full(self, index, arrays):
+    def full(self, index, arrays, made_with):
         if index == 4:
             raise OSError(28, "No space left on device")
-        save(self, index, arrays)
+        save(self, index, arrays, made_with)
 
     monkeypatch.setattr(PendingBatches, "save", full)
     with pytest.raises(EmbeddingError, match=r"The disk is full after \d+ of 63 tiles"):

@@ -85,7 +85,7 @@ def test_a_job_survives_cancel_kill_and_resume(scene):
     jobs.resume(again)
     wait_until(lambda: again.progress.done > kept.done)
     before = again.progress.done
-    os.kill(int((again.table / LOCK).read_text()), signal.SIGKILL)
+    os.kill(int((again.table / LOCK).read_text().split()[0]), signal.SIGKILL)
     wait_until(lambda: again.state == "stopped")
     assert again.progress.done >= before
 
