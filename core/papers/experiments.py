@@ -9,7 +9,7 @@ from typing import Any
 from ..engine.training.runs import TrainSpec
 from ..evaluation.errors import RecipeError
 from ..evaluation.plan import SCALE_SERIES
-from ..models.tinymim import named
+from ..models.tinymim import heads_of, named
 
 ENCODER: dict[str, Any] = {"img_size": 64, "patch_size": 8, "embed_dim": 192, "depth": 8, "num_heads": 3}
 """The encoder that both arms of Scale-MAE and SDMAE share: that of the shipped tiny models."""
@@ -122,7 +122,7 @@ def _tinymim(teacher: str, batch: int) -> Experiment:
         "tinymim_tiny",
         "tinymim",
         batch,
-        {**STUDENT, "last_heads": STUDENT["num_heads"]},
+        {**STUDENT, "last_heads": heads_of(named(teacher).backbone, -1)},
         encoder_rate=1.0,
         teacher=teacher,
     )

@@ -49,6 +49,8 @@ def shrunk(name: str, **changes: Any) -> Experiment:
         "scale_mae": (("head_scale", 2), ("fcn_dim", 8)),
     }
     sizes = dict(found.ours.sizes) | dict(extra.get(name, ()))
+    if name == "tinymim":
+        sizes["last_heads"] = SMALL["num_heads"]  # those of the fixture `teacher`
     ours = replace(found.ours, sizes=tuple(sorted(sizes.items())), **FED)
     changes = {"sets": ("eurosat",), "protocols": ("knn",), "subset": 24 if found.subset else None} | changes
     return replace(found, ours=ours, other=replace(found.other, **FED), **changes)
