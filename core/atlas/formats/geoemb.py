@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from ...geo.tile import Affine6
 from ..errors import TableError
 from . import alphaearth
-from .grid import Floats, VectorGrid
+from .grid import Floats, VectorGrid, moment
 from .zarr_store import MAX_GROUPS, Document, ZarrStore, one_line
 
 PREFIX = "geoemb:"
 VERSION = "/v1/"
 NAMES = ("embeddings", "embedding")
+TEXTS = ("product_id", "model", "source", "pooling", "checkpoint_sha256", "res_policy")
 AXES = {
     "y": ("y", "lat", "latitude", "northing", "row"), "x": ("x", "lon", "longitude", "easting", "col"),
     "time": ("time", "year", "date"),
@@ -122,12 +123,15 @@ def _grids(store: ZarrStore, group: str, path: str, attributes: Document) -> lis
         raise TableError(
             f"{store.path.name} declares {found} dimensions, but its vectors have {size['band']}."
         )
-    model = str(attributes.get(f"{PREFIX}model", "")) or None
-    gsd = attributes.get(f"{PREFIX}gsd")
+    gsd, recipe = attributes.get(f"{PREFIX}gsd"), attributes.get("recipe")
     constants: dict[str, Any] = {
-        "product_id": store.path.name, "model": model,
+        "product_id": store.path.name,
+        "model": str(attributes.get(f"{PREFIX}model", "")) or None,
         "source": _first(attributes.get(f"{PREFIX}source_data")),
-    }  # fmt: skip
+    }
+    if isinstance(recipe, dict):  # `convert` wrote the store
+        constants = {name: recipe[name] for name in TEXTS if isinstance(recipe.get(name), str)}
+        constants["timestamp"] = moment(recipe.get("timestamp"))
     if isinstance(gsd, int | float) and math.isfinite(gsd) and gsd > 0 and not _is_in_degrees(crs):
         constants["gsd_m"] = float(gsd)
     notes += _version_notes(store.path.name, attributes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,6 +83,15 @@ def geotiff_grid(
         notes=notes,
         file_bytes=path.stat().st_size,
     )  # fmt: skip
+
+
+def moment(value: Any) -> datetime.datetime | None:
+    """Return the time that a file states as ISO 8601; None for anything else."""
+    try:
+        found = datetime.datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
 def scaled(stored: NDArray[Any], nodata: float | None, scales: Floats | None = None) -> Floats:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .grid import VectorGrid, geotiff_grid
+from .grid import VectorGrid, geotiff_grid, moment
 
 ENDING = ".patches.tif"
 POOLING = "patch"
@@ -21,7 +21,7 @@ def match(file: Any, path: Path) -> VectorGrid | None:
         return None
     constants = {
         "product_id": recipe.get("source"), "source": recipe.get("product"), "gsd_m": recipe.get("gsd_m"),
-        "timestamp": recipe.get("timestamp"), "image_size": recipe.get("tile_px"),
+        "timestamp": moment(recipe.get("timestamp")), "image_size": recipe.get("tile_px"),
         "pooling": recipe.get("pooling", POOLING), "input_res_m": recipe.get("input_res_m"),
         "res_policy": recipe.get("policy"), "model": recipe["model"],
         "checkpoint_sha256": recipe.get("weights_sha256"),

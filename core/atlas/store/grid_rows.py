@@ -120,7 +120,11 @@ def rows_of(part: GridPart, path: Path) -> pa.Table:
         "unique_id": [f"{grid.name}-r{r}-c{c}" for r, c in zip(row.tolist(), col.tolist(), strict=True)]
     }
     given |= {key: [value] * len(at) for key, value in grid.constants.items() if value is not None}
-    return make_rows(np.concatenate(pieces), {**given, **_placed(grid, row, col, "gsd_m" in given)})
+    placed = _placed(grid, row, col, "gsd_m" in given)
+    try:
+        return make_rows(np.concatenate(pieces), {**given, **placed})
+    except (pa.ArrowException, OverflowError, ValueError) as error:  # a recipe that holds something else
+        raise unreadable_raster(path) from error
 
 
 def _window(grid: VectorGrid, bounds: Bounds | None) -> GridPart | None:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....atlas.publishing.cog import qgis_style
 from ....atlas.schema import Precision
+from ....files import write_atomic
 from ..spec import EmbeddingError
 from .patch_layout import PatchLayout
 from .patch_sums import ROWS_AT_ONCE, PatchSums
@@ -93,9 +95,22 @@ def write_raster(sums: PatchSums, layout: PatchLayout, data_type: Precision, pla
             rasterio.shutil.copy(plain, ready, **cog)
             _require_complete(ready, sums.known())
             ready.replace(out)
+            _write_style(out)
         finally:
             plain.unlink(missing_ok=True)
             ready.unlink(missing_ok=True)
+
+
+def _write_style(raster: Path) -> None:
+    """Write a QGIS style beside a raster, from at most 256 x 256 of its patches."""
+    import rasterio
+
+    with rasterio.open(raster) as file:
+        size = file.count, min(file.height, 256), min(file.width, 256)
+        stored, nodata = file.read(out_shape=size), file.nodata
+        values = stored.astype(np.float32) * np.asarray(file.scales, np.float32)[:, None, None]
+    values[:, (stored == nodata).all(axis=0)] = np.nan
+    write_atomic(raster.with_suffix(".qml"), qgis_style(values))
 
 
 def _require_complete(raster: Path, patches: int) -> None:

@@ -85,7 +85,9 @@ def test_one_tile_alone_gives_its_own_vectors(scene, tmp_path):
     assert (transform.a, transform.e, transform.c, transform.f) == (10 * PATCH, -10 * PATCH, 5e5, 4e6)
     assert profile["compress"] == "zstd"
     assert json.loads(tags["RECIPE"])["model"] == MODEL
-    assert files_in(tmp_path) == ["scene.patches.tif"], "nothing else is left in the folder"
+    assert files_in(tmp_path) == ["scene.patches.qml", "scene.patches.tif"], (
+        "nothing else is left in the folder"
+    )
 
 
 def test_overlapping_tiles_are_blended_by_weight(scene, tmp_path):
@@ -160,7 +162,7 @@ def test_the_command(scene, tmp_path, capsys):
     ]
     assert main(words) == 0
     output = json.loads(capsys.readouterr().out)
-    assert files_in(tmp_path) == ["scene.patches.tif"]
+    assert files_in(tmp_path) == ["scene.patches.qml", "scene.patches.tif"]
     assert output["rasters"][0].endswith("scene.patches.tif")
     assert main([*words, "--losses"]) == 2
     assert "--patches takes one GSD" in capsys.readouterr().err
@@ -300,7 +302,8 @@ def test_a_disk_that_is_full_or_fills_up_is_a_sentence(scene, tmp_path, monkeypa
     assert left == ["batches", "state.json", "sum.bin", "weight.bin"], "finished work is kept"
     monkeypatch.setattr(patch_raster, "patch_vectors", None)
     run(scene, tmp_path)  # no tile is embedded again
-    (tmp_path / "scene.patches.tif").unlink()
+    for ending in ("tif", "qml"):
+        (tmp_path / f"scene.patches.{ending}").unlink()
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
     with pytest.raises(DiskFullError, match="needs about"):
@@ -348,4 +351,4 @@ def test_a_raster_that_was_closed_or_killed_resumes_to_the_same_bytes(scene, tmp
     again = list(embed_patches(spec))
     assert 4 <= again[1].done < 20
     assert (broken / "scene.patches.tif").read_bytes() == (whole / "scene.patches.tif").read_bytes()
-    assert files_in(broken) == ["scene.patches.tif"]
+    assert files_in(broken) == ["scene.patches.qml", "scene.patches.tif"]
