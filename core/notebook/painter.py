@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from ..browser.bitmap import decode_bitmap, encode_bitmap
 from ..geo import for_eye
 from ..geo.tile import GeoError, Tile
+from ..judge import alike
 from ..masking import Mask, MaskSpec, make_mask
 from ..viz.pictures import cover
 from .widget import ComponentWidget, component, data_url
 
 MOST_PATCHES = 64
+PICKED_SHARE = 0.25
+"""Share of the patches that the dropper hides."""
 
 
 class MaskPainter(ComponentWidget):
@@ -53,10 +56,14 @@ class MaskPainter(ComponentWidget):
 
     def still(self) -> NDArray[np.uint8]:
         """Return the tile with its hidden patches covered."""
-        side = -(-self._pixels.shape[0] // self._grid) * self._grid
-        places = np.arange(side) * self._pixels.shape[0] // side
-        shown = self._pixels[places][:, places]
-        return cover(shown, self.mask.pixels(side // self._grid))
+        shown = self._whole_patches()
+        return cover(shown, self.mask.pixels(len(shown) // self._grid))
+
+    def _whole_patches(self) -> NDArray[np.uint8]:
+        """Return the tile at the next size that is a whole number of pixels per patch."""
+        side = -(-len(self._pixels) // self._grid) * self._grid
+        places = np.arange(side) * len(self._pixels) // side
+        return self._pixels[places][:, places]
 
     @traitlets.validate("mask")
     def _fits(self, proposal: Any) -> Mask:
@@ -78,7 +85,16 @@ class MaskPainter(ComponentWidget):
         news = change["new"]
         if (news.get("rows"), news.get("cols")) == (self._grid, self._grid):
             self._known = int(news["revision"])
-            self.mask = Mask(decode_bitmap(str(news["bits"]), self._grid, self._grid))
+            hidden = decode_bitmap(str(news["bits"]), self._grid, self._grid)
+            if news.get("pick") is not None:
+                hidden |= self._alike(news["pick"])
+            self.mask = Mask(hidden)
+
+    def _alike(self, pick: Any) -> NDArray[np.bool_]:
+        """Return the patches that look like the one picked with the dropper."""
+        row, col = (min(max(int(place), 0), self._grid - 1) for place in pick)
+        shown = np.moveaxis(self._whole_patches(), -1, 0).astype(np.float32) / 255
+        return alike(shown, shown.shape[-1] // self._grid, cell=(row, col), share=PICKED_SHARE)
 
 
 def _square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -57,6 +57,13 @@ def test_the_browser_sees_a_mask_set_from_python() -> None:
     assert decode_bitmap(painter.data["mask"], 4, 4).all()
 
 
+def test_the_dropper_hides_similar_patches() -> None:
+    painter = MaskPainter(plain_tile(64), 4)
+    painter.paint = {**stroke(np.zeros((4, 4), bool)), "pick": [1, 2]}
+    assert painter.mask.hidden[1, 2]
+    assert painter.mask.hidden.sum() == 4
+
+
 def test_a_stroke_on_another_grid_is_ignored() -> None:
     painter = MaskPainter(plain_tile(64), 4)
     painter.paint = stroke(np.ones((5, 5), bool))
