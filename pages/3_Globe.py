@@ -34,10 +34,11 @@ with page(
         whole = tables.table_at(available[name])
         choices.choose_model_and_scale(whole)
         with st.spinner("Opening the table", show_time=True):
-            data = tables.map_data(available[name], globe_view().model, globe_view().gsd_m)
+            data = tables.shown_data(available[name], whole)
         linked_maps.read_browser_events(data)
         place = tables.row_at(data, globe_view().place)
         by = choices.choose_colour(data.table, place)
+        choices.choose_land(whole)
         choices.undo_button()
         open_table.popover()
     with st.spinner("Colouring the points", show_time=True):

@@ -4,11 +4,13 @@ Points: 16 bytes of header (magic "EMP1", uint32 count, uint32 flags, uint32 0),
 block only if its flag is set: float32 pairs longitude, latitude (flag 1); float32 pairs x, y (flag 2); uint8
 class (flag 4). 17 bytes a point with all three. Colours: 16 bytes of header (magic "EMC1", uint32 count,
 uint32 kind, uint32 0), then uint8 palette positions (kind 0) or uint8 red, green, blue (kind 1). Recolouring
-so sends 1 or 3 bytes a point and no place again.
+so sends 1 or 3 bytes a point and no place again. Surface: gzip of 16 bytes of header (magic "EMS1", uint32
+width, uint32 height, uint32 0), then int32 row numbers, -1 for none.
 """
 
 from __future__ import annotations
 
+import gzip
 import struct
 from typing import Any
 
@@ -66,6 +68,16 @@ def encode_colours(colours: ArrayLike) -> bytes:
             "palette positions or red, green and blue."
         )
     return struct.pack("<4sIII", b"EMC1", len(array), kind, 0) + array.tobytes()
+
+
+def encode_surface(rows: ArrayLike) -> bytes:
+    """Pack the row shown at each pixel (height, width) of a plate-carree map of the Earth; -1 shows none."""
+    array = np.ascontiguousarray(rows, dtype="<i4")
+    if array.ndim != 2:
+        raise PointsError(f"A surface must be (height, width), not {array.shape}.")
+    height, width = array.shape
+    head = struct.pack("<4sIII", b"EMS1", width, height, 0)
+    return gzip.compress(head + array.tobytes(), compresslevel=3, mtime=0)
 
 
 def _pairs(values: ArrayLike, name: str) -> NDArray[np.float32]:

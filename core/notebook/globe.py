@@ -71,6 +71,8 @@ class GlobeView(ComponentWidget):
             "palette": [RING],
             "legend": None,
             "basemap": None if self._earth is None else data_url("", jpeg(self._earth, 80)),
+            "surface": None,
+            "coast": None,
             "thumbnail": None,
             "knownSelection": 0,
             "camera": None,

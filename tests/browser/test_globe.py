@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from earth_mae_components import contains
+from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Locator, Page, Playwright, expect
 
@@ -120,6 +121,29 @@ def test_cells_in_place_of_points_are_coloured_and_selected_as_they_are(
     local_page.wait_for_timeout(500)
     assert 0 < colourful(scene) < whole
     assert wrong == []
+
+
+def test_colours_fill_the_map_and_blend_into_the_picture_of_the_earth(
+    local_page: Page, serve: Callable[..., str]
+) -> None:
+    scene = opened(local_page, serve("globe_server.py") + "/?surface=1&at=0,0")
+
+    def sides() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        local_page.wait_for_timeout(500)
+        picture = np.asarray(Image.open(io.BytesIO(scene.screenshot())).convert("RGB"))
+        middle, centre = picture.shape[0] // 2, picture.shape[1] // 4
+        rows = slice(middle - 60, middle + 60)
+        return picture[rows, centre - 70 : centre - 10], picture[rows, centre + 10 : centre + 70]
+
+    blend = local_page.get_by_label("Opacity of the colours")
+    blend.fill("100")
+    west, east = sides()
+    # one colour without gaps on each side, but for lines of the graticule
+    for side in (west, east):
+        assert (np.abs(side.astype(int) - np.median(side, axis=(0, 1))).max(axis=2) < 12).mean() > 0.9
+    assert np.abs(np.median(west, axis=(0, 1)) - np.median(east, axis=(0, 1))).max() > 40
+    blend.fill("0")
+    assert np.abs(np.median(sides()[0], axis=(0, 1)) - np.median(west, axis=(0, 1))).max() > 40
 
 
 def test_full_screen_and_back(local_page: Page, scene: Locator) -> None:

@@ -88,7 +88,7 @@ def test_from_upload_to_map(local_page: Page, address: str, scene: Path) -> None
     assert tile.value.status == 200
     assert tile.value.body().startswith(b"\x89PNG")
     inside = page.frame_locator("iframe").first
-    expect(inside.get_by_text("Embedding (PCA as RGB)")).to_be_visible()
+    expect(inside.get_by_text("Embedding (three components)")).to_be_visible()
     stolen = patient(page.context.browser.new_page())  # another browser: no cookie, and the id is of no use
     assert stolen.goto(tile.value.url).status == 404
     stolen.close()

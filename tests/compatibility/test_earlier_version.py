@@ -103,6 +103,7 @@ def test_a_link_of_the_globe_restores_what_it_shows() -> None:
         assert not ignored
         restored = plain(view)
         restored["notes"] = sorted(restored.pop("panel_params"))  # the field has another name now
+        assert restored.pop("land_only") is None  # earlier versions always showed the sea
         for value in (restored, link["sight"]):
             if value["selection"]:
                 value["selection"]["polygon"] = np.round(value["selection"]["polygon"], 1).tolist()

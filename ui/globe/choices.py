@@ -72,6 +72,24 @@ def choose_colour(table: EmbeddingTable, place: int | None) -> str:
     return by
 
 
+def choose_land(table: EmbeddingTable) -> None:
+    """Let the user leave out the sea, if the table has both land and sea."""
+    if not tables.has_land_and_sea(table):
+        return
+    shown = tables.shows_land_only(globe_view(), table)
+    state.set_widget("globe land", shown)
+
+    def chosen() -> None:
+        set_globe_view(replace(globe_view(), land_only=state.widget_value("globe land", shown)))
+
+    st.toggle(
+        "Land only",
+        key=state.widget("globe land", shown),
+        on_change=chosen,
+        help="Colours, groups and searches then compare land with land, and not with the sea.",
+    )
+
+
 def undo_button() -> None:
     """Offer to undo the last change."""
     st.button(

@@ -34,7 +34,8 @@ class GlobeView:
 
     `table` is the name of the open table ("": the first one). `model` and `gsd_m` choose among its rows (""
     and 0: all rows). `by` says what the colours show: "appearance", "groups", "similar", "painted" (a panel's
-    layer) or "column:NAME". `place` is the unique_id of the selected place. `panel_params` holds the panels'
+    layer) or "column:NAME". `place` is the unique_id of the selected place. `land_only` leaves out the
+    sea (None: only in the table that comes with the app). `panel_params` holds the panels'
     short texts as (name, text) pairs.
     """
 
@@ -45,6 +46,7 @@ class GlobeView:
     camera: Camera | None = None
     selection: Selection | None = None
     place: str = ""
+    land_only: bool | None = None
     panel_params: tuple[tuple[str, str], ...] = ()
 
     def panel_param(self, name: str) -> str:
@@ -118,6 +120,7 @@ def to_params(view: GlobeView) -> dict[str, str]:
         "cam": _camera_text(view.camera),
         "area": _area_text(view.selection),
         "place": view.place,
+        "land": "" if view.land_only is None else str(int(view.land_only)),
         **dict(view.panel_params),
     }
     return {name: value for name, value in params.items() if value}
@@ -135,7 +138,15 @@ def from_params(params: Mapping[str, str]) -> tuple[GlobeView, tuple[str, ...]]:
         )
     )
     ignored: list[str] = []
-    readers = {"table": _table, "rows": _rows, "by": _by, "cam": _camera, "area": _area, "place": _place}
+    readers = {
+        "table": _table,
+        "rows": _rows,
+        "by": _by,
+        "cam": _camera,
+        "area": _area,
+        "place": _place,
+        "land": _land,
+    }
     for name, read in readers.items():
         if text := params.get(name):
             try:
@@ -206,6 +217,12 @@ def _by(view: GlobeView, text: str) -> GlobeView:
             )
         )
     return replace(view, by=text)
+
+
+def _land(view: GlobeView, text: str) -> GlobeView:
+    if text not in ("0", "1"):
+        raise ValueError(text)
+    return replace(view, land_only=text == "1")
 
 
 def _place(view: GlobeView, text: str) -> GlobeView:

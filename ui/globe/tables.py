@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from earth_mae_components import encode_points
+from earth_mae_components import encode_points, encode_surface
 from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable, TableError, open_table
 from core.atlas.analysis.project import ProjectionSpec, project
+from core.atlas.analysis.surface import surface_rows, tile_sides
 from core.atlas.store.opening import is_product
 from core.atlas.store.shards import has_manifest
 from core.atlas.store.table import recipe_of
 from core.cli.verbs.atlas import WORLD
 from core.errors import ExplorerError
 from core.geo.catalogue import DATA_VARIABLE
+from core.geo.land import land_share
+from ui.globe.globe_state import GlobeView, globe_view, set_globe_view
 from ui.globe.panel_api import session_tables
 from ui.shell import cached, state
 from ui.shell.jobs import tables_of
@@ -27,6 +30,26 @@ from ui.shell.opened_tables import opened_by
 SHIPPED = "The world at 7 to 30 km"
 MAX_OPEN_TABLES, MAX_MAP_DATA = 4, 6
 PRODUCT_SUFFIXES, MAX_LISTED = (".tif", ".tiff", ".npy", ".npz", ".zarr", ".zip"), 200
+LAND_AROUND, LAND_SHARE = 0.35, 0.25
+"""A row is land if a quarter of the ground within about a third of its tile is: coasts count as land."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The rows that fill the map, called by the points route; equal for the same table."""
+
+    table: EmbeddingTable
+    land_only: bool
+
+    def __call__(self) -> bytes:
+        """Return the encoded rows; no pixels if the tiles cover too little of the Earth."""
+
+        def make() -> bytes:
+            rows = surface_rows(self.table, land_only=self.land_only)
+            return encode_surface(np.zeros((0, 0), np.int32) if rows is None else rows)
+
+        key = (self.table.fingerprint, self.land_only)
+        return cached.result_cache("surfaces", MAX_MAP_DATA).get_or_compute(key, make)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +65,7 @@ class MapData:
     plane: NDArray[np.float32]
     points: bytes
     problems: tuple[str, ...]
+    surface: Surface
 
     @property
     def has_locations(self) -> bool:
@@ -92,6 +116,12 @@ def table_at(path: Path) -> EmbeddingTable:
     )
 
 
+def shows_land_only(view: GlobeView, table: EmbeddingTable) -> bool:
+    """Tell whether the sea is left out: as the user chose, or by default in the table of the app."""
+    wanted = view.table in ("", SHIPPED) if view.land_only is None else view.land_only
+    return wanted and has_land_and_sea(table)
+
+
 def scales(table: EmbeddingTable) -> tuple[float, ...]:
     """Return the GSDs of a table's rows in metres, rounded to three digits; () if unknown."""
 
@@ -102,8 +132,26 @@ def scales(table: EmbeddingTable) -> tuple[float, ...]:
     return cached.result_cache("table scales", 16).get_or_compute(table.fingerprint, find)
 
 
-def rows_of(table: EmbeddingTable, model: str, gsd_m: float) -> NDArray[np.int64] | None:
-    """Return the rows of one model and one GSD (to three digits); None means all.
+def land_rows(table: EmbeddingTable) -> NDArray[np.bool_]:
+    """Return which rows (n,) show mostly land around their centre, or have no location."""
+
+    def find() -> NDArray[np.bool_]:
+        share = land_share(table.lonlat, tile_sides(table) * LAND_AROUND)
+        return ~(share < LAND_SHARE)
+
+    return cached.result_cache("land rows", 8).get_or_compute(table.fingerprint, find)
+
+
+def has_land_and_sea(table: EmbeddingTable) -> bool:
+    """Tell whether "land only" would leave out some rows of a table and keep others."""
+    land = land_rows(table)
+    return bool(land.any() and not land.all())
+
+
+def rows_of(
+    table: EmbeddingTable, model: str, gsd_m: float, land_only: bool = False
+) -> NDArray[np.int64] | None:
+    """Return the rows of one model and one GSD (to three digits), maybe without the sea; None means all.
 
     Raises TableError if there are none.
     """
@@ -114,6 +162,8 @@ def rows_of(table: EmbeddingTable, model: str, gsd_m: float) -> NDArray[np.int64
     if gsd_m:
         gsd = table.columns["gsd_m"].to_numpy().astype(np.float64)
         keep &= np.abs(gsd - gsd_m) <= 0.006 * gsd_m
+    if land_only and has_land_and_sea(table):
+        keep &= land_rows(table)
     if keep.all():
         return None
     if not keep.any():
@@ -130,7 +180,7 @@ def recipes(table: EmbeddingTable) -> list[str]:
     return [names.setdefault(row, recipe_of(*row)) for row in rows]
 
 
-def map_data(path: Path, model: str = "", gsd_m: float = 0.0) -> MapData:
+def map_data(path: Path, model: str = "", gsd_m: float = 0.0, land_only: bool = False) -> MapData:
     """Return a table's rows of one model and scale with their map coordinates.
 
     The default is the table's first model.
@@ -140,13 +190,24 @@ def map_data(path: Path, model: str = "", gsd_m: float = 0.0) -> MapData:
         model = table.models[0]
     elif len(table.models) == 1:
         model = ""
-    key = (table.fingerprint, model, gsd_m)
+    key = (table.fingerprint, model, gsd_m, land_only)
     return cached.result_cache("map data", MAX_MAP_DATA).get_or_compute(
-        key, lambda: _build(table, rows_of(table, model, gsd_m))
+        key, lambda: _build(table, rows_of(table, model, gsd_m, land_only), land_only)
     )
 
 
-def _build(table: EmbeddingTable, rows: NDArray[np.int64] | None) -> MapData:
+def shown_data(path: Path, whole: EmbeddingTable) -> MapData:
+    """Return the rows that the `GlobeView` asks for; the sea is included if the selected place lies there."""
+    view = globe_view()
+    land_only = shows_land_only(view, whole)
+    data = map_data(path, view.model, view.gsd_m, land_only)
+    if land_only and view.place and row_at(data, view.place) is None:
+        set_globe_view(replace(view, land_only=False), remember=False)
+        return map_data(path, view.model, view.gsd_m)
+    return data
+
+
+def _build(table: EmbeddingTable, rows: NDArray[np.int64] | None, land_only: bool) -> MapData:
     shown = table if rows is None else table.take(rows)
     problems = (*table.notes, *shown.stored.problems)
     try:
@@ -159,9 +220,8 @@ def _build(table: EmbeddingTable, rows: NDArray[np.int64] | None) -> MapData:
     has_locations = bool(np.isfinite(lonlat).any())
     for array in (lonlat, plane):
         array.flags.writeable = False
-    return MapData(
-        shown, lonlat, plane, encode_points(lonlat=lonlat if has_locations else None, xy=plane), problems
-    )
+    points = encode_points(lonlat=lonlat if has_locations else None, xy=plane)
+    return MapData(shown, lonlat, plane, points, problems, Surface(shown, land_only))
 
 
 def row_at(data: MapData, identity: str) -> int | None:

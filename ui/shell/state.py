@@ -19,7 +19,7 @@ from ui.shell import routes
 T = TypeVar("T")
 
 GLOBE_PARAMS = frozenset(
-    {"table", "rows", "by", "cam", "area", "place", "labels", "with", "search", "groups"}
+    {"table", "rows", "by", "cam", "area", "place", "land", "labels", "with", "search", "groups"}
 )
 JOBS = "jobs"
 OTHER_PARAMS = frozenset({"tab", JOBS, "embed", "embed_options"}) | GLOBE_PARAMS

@@ -21,6 +21,7 @@ from ..errors import SearchError
 from ..search.neighbors import BLOCK_ROWS, SAME, nearest_many
 from ..store.derived import derived_path, store
 from ..store.table import EmbeddingTable
+from .oklab import calm_colours
 
 
 @dataclass(frozen=True)
@@ -159,15 +160,18 @@ def _matching_rows(table: EmbeddingTable, vectors: NDArray[np.float32]) -> NDArr
 
 
 def colours(table: EmbeddingTable) -> NDArray[np.uint8]:
-    """Return (n, 3) colours: three principal axes, each stretched between its 2nd and 98th percentile.
+    """Return (n, 3) calm colours of the first three principal axes; similar vectors have similar colours.
 
-    Rows without a usable vector are grey.
+    Each axis is stretched between its 2nd and 98th percentile; the first two give the hue, the third the
+    lightness, in OKLab (`calm_colours`). Rows without a usable vector are grey.
     """
     values = _apply(table, principal_axes(table, 3).apply)
     shown = values[table.stored.usable]
     low, high = np.percentile(shown, [2, 98], axis=0)
-    rgb = ((values - low) / np.maximum(high - low, 1e-12)).clip(0, 1) * 255
-    return np.where(np.isfinite(rgb), np.rint(rgb), 128).astype(np.uint8)
+    share = (values - low) / np.maximum(high - low, 1e-12)
+    rgb = calm_colours(np.nan_to_num(2 * share - 1))
+    rgb[~np.isfinite(values).all(axis=1)] = 128
+    return rgb
 
 
 def _apply(

@@ -36,7 +36,16 @@ export class Paint {
     return this.table[position] ?? this.table[this.table.length - 1]!;
   }
 
-  rgba(count: number, selected: Uint8Array | null): Uint8ClampedArray {
+  get count(): number {
+    return this.colours.count;
+  }
+
+  rgba(
+    count: number,
+    selected: Uint8Array | null,
+    full = FULL_ALPHA,
+    faded = FADED_ALPHA,
+  ): Uint8ClampedArray<ArrayBuffer> {
     const out = new Uint8ClampedArray(4 * count);
     const { rgb, values } = this.colours;
     for (let i = 0; i < count; i++) {
@@ -50,7 +59,7 @@ export class Paint {
         out[4 * i + 1] = colour[1];
         out[4 * i + 2] = colour[2];
       }
-      out[4 * i + 3] = !selected || selected[i] ? FULL_ALPHA : FADED_ALPHA;
+      out[4 * i + 3] = !selected || selected[i] ? full : faded;
     }
     return out;
   }

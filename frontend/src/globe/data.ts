@@ -17,13 +17,23 @@ export interface CameraData {
   plane: [number | null, number | null, number | null];
 }
 
+export interface LegendData {
+  title: string;
+  entries: [string, number][];
+  scale: [string, string] | null;
+  wheel: string[];
+  note: string;
+}
+
 export interface GlobeData {
   points: string;
   about: string;
   colours: string | null;
   palette: string[];
-  legend: { title: string; entries: [string, number][]; scale: [string, string] | null } | null;
+  legend: LegendData | null;
   basemap: string | null;
+  surface: string | null;
+  coast: string | null;
   thumbnail: string | null;
   selection: Chosen | null;
   knownSelection: number;
@@ -54,6 +64,13 @@ export interface Points {
   lonlat: Float32Array | null;
   xy: Float32Array | null;
   classes: Uint8Array;
+}
+
+/** The row shown at each pixel of a plate-carree map of the Earth, north up; -1 where there is none. */
+export interface SurfaceRows {
+  width: number;
+  height: number;
+  rows: Int32Array;
 }
 
 export interface Colours {
@@ -106,6 +123,18 @@ export async function fetchPoints(url: string, signal: AbortSignal): Promise<Poi
   const xy = take(PROJECTION!);
   const classes = word & CLASSES! ? new Uint8Array(buffer, at, count) : new Uint8Array(count);
   return { count, lonlat, xy, classes };
+}
+
+export async function fetchSurface(url: string, signal: AbortSignal): Promise<SurfaceRows> {
+  const answer = await fetch(url, { signal, credentials: "same-origin" });
+  if (!answer.ok || !answer.body)
+    throw new FileError(`The map could not be loaded (${answer.status}): reload the page.`);
+  const buffer = await new Response(answer.body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  const head = new DataView(buffer);
+  const [width, height] = [head.getUint32(4, true), head.getUint32(8, true)];
+  if (buffer.byteLength !== HEADER + 4 * width * height)
+    throw new FileError("The map is incomplete: reload the page.");
+  return { width, height, rows: new Int32Array(buffer, HEADER) };
 }
 
 export async function fetchColours(url: string, signal: AbortSignal): Promise<Colours> {

@@ -5,13 +5,22 @@ import { mounted, type Instance, type Send } from "../mount";
 import { decodeRing, encodeRing, insideMask, type Ring } from "../polygon";
 import toolbarCss from "../toolbar.css?inline";
 import { Paint } from "./colours";
-import { fetchColours, fetchPoints, FileError, type Chosen, type GlobeData, type Side } from "./data";
+import {
+  fetchColours,
+  fetchPoints,
+  fetchSurface,
+  FileError,
+  type Chosen,
+  type GlobeData,
+  type Side,
+} from "./data";
 import { DrawSheet, type DrawTool } from "./draw";
 import css from "./globe.css?inline";
 import { legendOf } from "./legend";
 import { globeOutline, planeOutline } from "./outline";
 import { Scene, surface } from "./scene";
 import { StillScene } from "./still";
+import { Cover } from "./cover";
 import { NearTiles } from "./tiles";
 import { Toolbar, type Action, type Tool } from "./toolbar";
 
@@ -47,6 +56,7 @@ class LinkedGlobe implements Instance<GlobeData> {
   private keySide: Side = "globe";
   private loading: AbortController | null = null;
   private loaded: string | null = null;
+  private surfaceUrl: string | null = null;
   private newCamera = false;
   private newSelection: { chosen: Chosen | null } | null = null;
   private cameraTimer = 0;
@@ -58,6 +68,8 @@ class LinkedGlobe implements Instance<GlobeData> {
 
   private readonly place = h("div", { class: "scene" });
   private readonly message = h("div", { class: "message", role: "status" }, "Loading points …");
+  private readonly glow = h("div", { class: "glow" });
+  private readonly shade = h("div", { class: "shade" });
   private readonly tip = h("div", { class: "tip", hidden: true });
   private readonly counted = h("span", { class: "counted", "aria-live": "polite" });
   private readonly where = h("span", { class: "where" });
@@ -65,6 +77,11 @@ class LinkedGlobe implements Instance<GlobeData> {
   private readonly toolbar = new Toolbar(
     (tool) => this.choose(tool),
     (action) => this.act(action),
+    (opacity) => {
+      if (!this.scene) return;
+      this.scene.opacity = opacity;
+      this.scene.apply();
+    },
   );
   private readonly names = {
     globe: h("div", { class: "side", "data-side": "globe" }, "On the Earth"),
@@ -86,6 +103,7 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.place.setAttribute("role", "group");
     root.append(this.toolbar.node, this.place, h("div", { class: "status" }, this.counted, this.where));
     this.place.append(
+      this.shade,
       this.tiles.node,
       this.message,
       this.names.globe,
@@ -102,9 +120,13 @@ class LinkedGlobe implements Instance<GlobeData> {
     }
     this.scene = new Scene(this.place, drawnOn, {
       moved: () => this.cameraMoved(),
-      rendered: () => this.rendered(),
+      rendered: () => {
+        this.light();
+        this.rendered();
+      },
       failed: (words) => console.error(`linked globe: ${words}`),
     });
+    this.place.prepend(this.glow);
     this.listen();
     this.observer.observe(this.place);
     this.choose("move");
@@ -138,6 +160,7 @@ class LinkedGlobe implements Instance<GlobeData> {
     if (before?.draw !== data.draw) this.scene.draw = data.draw;
     this.scene.rings = data.rings;
     this.scene.basemap = data.basemap;
+    if (before?.coast !== data.coast) void this.loadCoast(data.coast);
     this.fit();
     if (this.revealed !== null && this.revealed !== data.reveal)
       this.root.scrollIntoView({ block: "start", behavior: "smooth" });
@@ -147,6 +170,7 @@ class LinkedGlobe implements Instance<GlobeData> {
       this.newSelection = { chosen: data.selection };
     const recolour =
       before?.points !== data.points ||
+      before.surface !== data.surface ||
       before.colours !== data.colours ||
       before.palette.join() !== data.palette.join();
     if (recolour) void this.load();
@@ -182,9 +206,11 @@ class LinkedGlobe implements Instance<GlobeData> {
     const { signal } = (this.loading = new AbortController());
     const began = performance.now();
     try {
-      const [points, own] = await Promise.all([
+      const newSurface = reload || this.surfaceUrl !== data.surface;
+      const [points, own, surface] = await Promise.all([
         reload ? fetchPoints(data.points, signal) : scene.points!,
         data.colours && fetchColours(data.colours, signal),
+        newSurface && data.surface ? fetchSurface(data.surface, signal) : null,
       ]);
       if (signal.aborted) return;
       const colours = own || { count: points.count, rgb: false, values: points.classes };
@@ -193,6 +219,8 @@ class LinkedGlobe implements Instance<GlobeData> {
       performance.measure("linked-globe:fetch", { start: began });
       if (points !== scene.points) scene.setPoints(points, this.data!.camera !== null);
       this.loaded = data.points;
+      if (newSurface) scene.cover = surface?.rows.length ? new Cover(surface) : null;
+      this.surfaceUrl = data.surface;
       scene.paint = new Paint(colours, data.palette);
       this.showSelection();
       this.afterLoad();
@@ -208,6 +236,14 @@ class LinkedGlobe implements Instance<GlobeData> {
       this.say(words);
       this.send("status", { webgl: true, problem: words, revision: ++this.statusRevision });
     }
+  }
+
+  /** Coastlines are an ornament: without them the map is still complete. */
+  private async loadCoast(url: string | null): Promise<void> {
+    const coast = url && (await fetchPoints(url, this.gone.signal).catch(() => null));
+    if (!this.scene || this.gone.signal.aborted) return;
+    this.scene.coast = coast ? coast.lonlat : null;
+    this.scene.apply();
   }
 
   private afterLoad(): void {
@@ -324,6 +360,18 @@ class LinkedGlobe implements Instance<GlobeData> {
       }
     }
     scene.repaint();
+  }
+
+  /** Keep the shading and the glow of the globe where the globe is. */
+  private light(): void {
+    const disc = this.scene?.disc();
+    for (const node of [this.glow, this.shade]) {
+      node.hidden = !disc;
+      if (!disc) continue;
+      node.style.left = `${disc.x - disc.radius}px`;
+      node.style.top = `${disc.y - disc.radius}px`;
+      node.style.width = node.style.height = `${2 * disc.radius}px`;
+    }
   }
 
   private rendered(): void {
@@ -533,6 +581,7 @@ class LinkedGlobe implements Instance<GlobeData> {
       hasSelection: this.chosen !== null,
       view: scene.mapView,
       draw: scene.draw,
+      opacity: scene.opacity,
     });
     this.names.globe.hidden = !scene.points?.lonlat;
     this.names.plane.hidden = !scene.points?.xy;

@@ -27,6 +27,9 @@ export type Outline = [number, number][];
 export interface LayerInputs {
   view: ViewId;
   basemap: string | null;
+  cover: ImageData | null;
+  opacity: number;
+  coast: Float32Array | null;
   points: PointAttributes | null;
   cells: Cells | null;
   outline: Outline | null;
@@ -39,6 +42,8 @@ export interface LayerInputs {
 const horizon = new Horizon();
 const OVER_ALL = { depthCompare: "always", depthWriteEnabled: false, cullMode: "none" } as const;
 const OUTLINE_HEIGHT_M = 15_000;
+const LINE_HEIGHT_M = OUTLINE_HEIGHT_M / 3;
+const COAST_COLOUR: [number, number, number, number] = [12, 22, 32, 170];
 
 export function layersOf(inputs: LayerInputs): (Layer | null)[] {
   const { view, points, cells, outline, marks, radius } = inputs;
@@ -63,7 +68,7 @@ export function layersOf(inputs: LayerInputs): (Layer | null)[] {
     });
   return [
     view === "plane" ? null : ground(view, inputs),
-    view === "plane" ? null : graticule(view),
+    view === "plane" ? null : coverLayer(view, inputs),
     cells &&
       new SolidPolygonLayer({
         id: `${view}:cells`,
@@ -72,8 +77,11 @@ export function layersOf(inputs: LayerInputs): (Layer | null)[] {
         _normalize: false,
         filled: true,
         extruded: false,
+        opacity: onGlobe || view === "flat" ? inputs.opacity : 1,
         parameters: { ...OVER_ALL, cullMode: onGlobe ? "back" : "none" },
       }),
+    view === "plane" ? null : graticule(view),
+    view === "plane" ? null : coastLayer(view, inputs.coast),
     points &&
       new ScatterplotLayer({
         id: `${view}:points`,
@@ -113,7 +121,7 @@ const SEA = Array.from({ length: 18 }, (_, i) => -90 + 10 * i).flatMap((south) =
     [west, south + 10],
   ]),
 );
-const NET = { globe: netOf(OUTLINE_HEIGHT_M / 3), flat: netOf(0) };
+const NET = { globe: netOf(LINE_HEIGHT_M), flat: netOf(0) };
 
 function ground(view: "globe" | "flat", { basemap, dark }: LayerInputs): Layer {
   const parameters = { cullMode: view === "globe" ? "back" : "none" } as const;
@@ -132,6 +140,56 @@ function ground(view: "globe" | "flat", { basemap, dark }: LayerInputs): Layer {
     getFillColor: (dark ? [24, 32, 44, 255] : [205, 219, 230, 255]) as never,
     coordinateSystem: view === "globe" ? COORDINATE_SYSTEM.LNGLAT : COORDINATE_SYSTEM.CARTESIAN,
     parameters,
+  });
+}
+
+function coverLayer(view: "globe" | "flat", { cover, opacity }: LayerInputs): Layer | null {
+  return (
+    cover &&
+    new BitmapLayer({
+      id: `${view}:cover`,
+      image: cover as never,
+      bounds: [-180, -90, 180, 90],
+      opacity,
+      parameters: { ...OVER_ALL, cullMode: view === "globe" ? "back" : "none" },
+    })
+  );
+}
+
+const coasts = {
+  globe: new WeakMap<Float32Array, Segment[]>(),
+  flat: new WeakMap<Float32Array, Segment[]>(),
+};
+
+/** The segments of lines that are ended by NaN. */
+function segmentsOf(view: "globe" | "flat", coast: Float32Array): Segment[] {
+  let segments = coasts[view].get(coast);
+  const high = view === "globe" ? LINE_HEIGHT_M : 0;
+  if (!segments) {
+    segments = [];
+    for (let i = 0; i + 3 < coast.length; i += 2)
+      if (Number.isFinite(coast[i]! + coast[i + 2]!))
+        segments.push([
+          [coast[i]!, coast[i + 1]!, high],
+          [coast[i + 2]!, coast[i + 3]!, high],
+        ]);
+    coasts[view].set(coast, segments);
+  }
+  return segments;
+}
+
+function coastLayer(view: "globe" | "flat", coast: Float32Array | null): Layer | null {
+  if (!coast) return null;
+  return new LineLayer<Segment>({
+    id: `${view}:coast`,
+    data: segmentsOf(view, coast),
+    getSourcePosition: ([from]) => from as never,
+    getTargetPosition: ([, to]) => to as never,
+    getColor: COAST_COLOUR,
+    getWidth: 1,
+    widthUnits: "pixels",
+    coordinateSystem: view === "globe" ? COORDINATE_SYSTEM.LNGLAT : COORDINATE_SYSTEM.CARTESIAN,
+    parameters: { cullMode: "none", depthWriteEnabled: false },
   });
 }
 

@@ -9,6 +9,7 @@ import {
 } from "@deck.gl/core";
 import { cellSize, Tally, type Cells } from "./cells";
 import { parseHex, type Paint } from "./colours";
+import type { Cover } from "./cover";
 import type { CameraData, MapView, Points, Side } from "./data";
 import { layersOf, type Mark, type Outline, type PointAttributes, type ViewId } from "./layers";
 import { extent, onEarth } from "./extent";
@@ -20,6 +21,7 @@ const STEP_MS = 220;
 const FARTHEST_STEP_LATITUDE = 85;
 const WORLD: [number, number] = [10, 20];
 const NEAREST_FIT = 11;
+const APART_PX = 26;
 const STACKED_BELOW_PX = 640;
 const [NEAREST_ZOOM, FARTHEST_ZOOM] = [11.5, -2];
 
@@ -74,9 +76,13 @@ export class Scene {
   rings: [number, string, string][] = [];
   hover = -1;
   basemap: string | null = null;
+  /** Colours that fill the map in place of points, if the tiles cover enough of it. */
+  cover: Cover | null = null;
+  drawn: Record<Side, "points" | "cells"> = { globe: "points", plane: "points" };
+  opacity = 0.8;
+  coast: Float32Array | null = null;
   draw: "auto" | "points" | "cells" = "auto";
   mapView: MapView = "globe";
-  drawn: Record<Side, "points" | "cells"> = { globe: "points", plane: "points" };
 
   private readonly deck: Deck<never>;
   private layers: (Layer | null)[] = [];
@@ -430,12 +436,17 @@ export class Scene {
     const views = sides.map((side) => this.view(side));
     const viewState = Object.fromEntries(sides.map((side) => [this.viewOf(side), this.look(side)]));
     this.layers = sides.flatMap((side) => {
-      const cells = this.cellsOf(side);
-      this.drawn[side] = cells ? "cells" : "points";
+      const cover = side === "globe" ? this.coverNow() : null;
+      const cells = cover ? null : this.cellsOf(side);
+      const hidesPoints = cells !== null || (cover !== null && !this.pointsAreApart());
+      this.drawn[side] = hidesPoints ? "cells" : "points";
       return layersOf({
         view: this.viewOf(side),
         basemap: this.basemap,
-        points: cells ? null : this.attributesOf(side),
+        cover,
+        opacity: this.opacity,
+        coast: this.coast,
+        points: hidesPoints ? null : this.attributesOf(side),
         cells,
         outline: this.outline?.side === side ? this.outline.ring : null,
         marks: this.marks(side, accent),
@@ -450,6 +461,30 @@ export class Scene {
   private radius(): number {
     const count = this.points?.count ?? 0;
     return count > 200_000 ? 1.6 : count > 20_000 ? 2.2 : 3.2;
+  }
+
+  private coverNow(): ImageData | null {
+    return this.cover && this.paint && this.draw === "auto"
+      ? this.cover.image(this.paint, this.selected)
+      : null;
+  }
+
+  /** Whether the points on the map are far enough apart to be seen on top of the colours that fill it. */
+  private pointsAreApart(): boolean {
+    const each = 41_253 / (this.points?.count || 1); // square degrees of the sphere
+    return Math.sqrt(each) / this.unitsPerPixel("globe") > APART_PX;
+  }
+
+  /** The circle of the globe on screen; null for the flat map. */
+  disc(): { x: number; y: number; radius: number } | null {
+    const box = this.boxes.globe;
+    const [lon, lat] = [Number(this.looks.globe?.longitude), Number(this.looks.globe?.latitude)];
+    if (!box || this.mapView !== "globe" || !Number.isFinite(lon + lat)) return null;
+    const viewport = this.viewport("globe");
+    const { width, height } = viewport;
+    // the limb is nearer than 90 degrees, because the camera is near
+    const away = Array.from({ length: 30 }, (_, i) => viewport.project([lon, lat + 60 + i])[1]! - height / 2);
+    return { x: box.x + width / 2, y: box.y + height / 2, radius: Math.max(...away.map(Math.abs)) };
   }
 
   private cellsOf(side: Side): Cells | null {

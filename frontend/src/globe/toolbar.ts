@@ -48,7 +48,17 @@ export class Toolbar {
   private readonly drawWord = h("span", { class: "word" });
   private readonly viewWord = h("span", { class: "word" });
 
-  constructor(choose: (tool: Tool) => void, act: (action: Action) => void) {
+  private readonly opacity = h("input", {
+    type: "range",
+    min: 0,
+    max: 100,
+    step: 5,
+    title: "Opacity of the colours over the Blue Marble",
+    "aria-label": "Opacity of the colours over the Blue Marble",
+  });
+
+  constructor(choose: (tool: Tool) => void, act: (action: Action) => void, blend: (opacity: number) => void) {
+    this.opacity.addEventListener("input", () => blend(this.opacity.valueAsNumber / 100));
     for (const [tool, label, key, paths] of TOOLS)
       this.tools.set(
         tool,
@@ -70,10 +80,19 @@ export class Toolbar {
       group("Tool", ...this.tools.values()),
       group("Selection", ...pick("undo", "clear")),
       group("View", ...pick("view", "draw", "home", "full screen")),
+      h("label", { class: "blend" }, h("span", {}, "Opacity"), this.opacity),
     );
   }
 
-  show(state: { tool: Tool; canUndo: boolean; hasSelection: boolean; view: string; draw: string }): void {
+  show(state: {
+    tool: Tool;
+    canUndo: boolean;
+    hasSelection: boolean;
+    view: string;
+    draw: string;
+    opacity: number;
+  }): void {
+    this.opacity.value = String(Math.round(100 * state.opacity));
     for (const [name, button] of this.tools) button.setAttribute("aria-pressed", String(name === state.tool));
     this.actions.get("undo")!.disabled = !state.canUndo;
     this.actions.get("clear")!.disabled = !state.hasSelection;

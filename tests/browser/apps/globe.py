@@ -48,6 +48,7 @@ linked_globe(
     palette=OKABE_ITO,
     legend=Legend("Class", tuple((f"Class {i}", i) for i in range(6))),
     basemap_url="/test/earth.jpg",
+    surface_url="/test/surface" if "surface" in st.query_params else None,
     thumbnail_url="/test/thumb/{id}",
     selection=held.selection,
     camera=held.camera,

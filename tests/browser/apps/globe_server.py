@@ -2,7 +2,7 @@
 
 import numpy as np
 import streamlit as st
-from earth_mae_components import encode_colours, encode_points
+from earth_mae_components import encode_colours, encode_points, encode_surface
 from globe_points import earth, table, thumbnail
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,11 +23,19 @@ def colours(request: Request) -> Response:
     return Response(encode_colours(rgb), media_type="application/octet-stream")
 
 
+def surface(_: Request) -> Response:
+    """Row 1 in the western half of the Earth, row 2 in the eastern."""
+    rows = np.ones((90, 180), np.int32)
+    rows[:, 90:] = 2
+    return Response(encode_surface(rows), media_type="application/octet-stream")
+
+
 app = st.App(
     "globe.py",
     routes=[
         Route("/test/points", points),
         Route("/test/colours", colours),
+        Route("/test/surface", surface),
         Route("/test/earth.jpg", lambda _: Response(earth(), media_type="image/jpeg")),
         Route(
             "/test/thumb/{row:int}",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 
 import numpy as np
 import pytest
-from earth_mae_components import PointsError, encode_colours, encode_points
+from earth_mae_components import PointsError, encode_colours, encode_points, encode_surface
 
 
 def test_a_point_takes_seventeen_bytes() -> None:
@@ -39,3 +40,13 @@ def test_inconsistent_arrays_are_refused() -> None:
     ):
         with pytest.raises(PointsError):
             make()
+
+
+def test_a_surface_holds_width_height_and_rows() -> None:
+    rows = np.array([[0, -1, 7], [300_000, 2, -1]])
+    data = gzip.decompress(encode_surface(rows))
+    assert struct.unpack("<4sIII", data[:16]) == (b"EMS1", 3, 2, 0)
+    assert np.frombuffer(data, "<i4", offset=16).reshape(2, 3).tolist() == rows.tolist()
+    assert encode_surface(rows) == encode_surface(rows)  # equal bytes keep their address
+    with pytest.raises(PointsError, match="height, width"):
+        encode_surface(np.zeros(4))

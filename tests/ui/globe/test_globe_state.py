@@ -20,6 +20,7 @@ SHOWN = GlobeView(
     camera=Camera("flat", -120.5, 12.25, 1.5, 0.125, -3.5, 4.25),
     selection=Selection("globe", "lasso", ((170.0, -10.0), (190.0, -10.0), (180.0, 5.0))),
     place="36695e9b18a38f38b075",
+    land_only=False,
     panel_params=(("labels", "abc"), ("with", "another table")),
 )
 
@@ -56,6 +57,7 @@ def test_a_click_is_not_written_as_an_area() -> None:
         ("area", "xx"),
         ("area", "gl!"),
         ("area", "gl" + "A" * 30_000),
+        ("land", "maybe"),
         ("by", "../../etc"),
         ("by", "painted"),
         ("by", "column:a b"),

@@ -4,7 +4,7 @@ Built from `frontend/`; the built files in `assets/` are committed, so running t
 """
 
 from core.browser.bitmap import BitmapError, decode_bitmap, encode_bitmap
-from core.browser.points import PointsError, encode_colours, encode_points
+from core.browser.points import PointsError, encode_colours, encode_points, encode_surface
 from core.browser.polygon import PolygonError, contains, decode_polygon, encode_polygon
 
 from .compare import compare
@@ -49,6 +49,7 @@ __all__ = [
     "encode_colours",
     "encode_points",
     "encode_polygon",
+    "encode_surface",
     "globe_news",
     "linked_globe",
     "loupe",

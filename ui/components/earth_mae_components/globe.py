@@ -74,11 +74,17 @@ class FlyTo:
 
 @dataclass(frozen=True)
 class Legend:
-    """What the colours mean: `entries` (label, palette position) for classes, or `scale` (low, high)."""
+    """What the colours mean.
+
+    `entries` (label, palette position) name classes, `scale` (low, high) the ends of a colour ramp, and
+    `wheel` gives the colours around a disc, for colours without names. `note` is a sentence below.
+    """
 
     title: str
     entries: tuple[tuple[str, int], ...] = ()
     scale: tuple[str, str] | None = None
+    wheel: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,8 @@ def linked_globe(
     palette: Sequence[str] = OKABE_ITO,
     legend: Legend | None = None,
     basemap_url: str | None = None,
+    surface_url: str | None = None,
+    coast_url: str | None = None,
     thumbnail_url: str | None = None,
     selection: Selection | None = None,
     camera: Camera | None = None,
@@ -166,11 +174,13 @@ def linked_globe(
 
     points_url: address on this server of `encode_points` bytes. colours_url: of `encode_colours` bytes; None
     colours by class. palette: at most 256 colours "#rrggbb". basemap_url: a plate-carree picture of the whole
-    Earth. thumbnail_url: a template with "{id}" for the row number, shown on hover. selection, camera: what
-    to show, after the page has applied `globe_news`; without a camera both maps show all of their points.
-    about: the page's name for the points, returned with each event. reveal: a changed text scrolls the page
-    to the globe. report_camera: whether the page reruns 0.6 s after the camera has moved. still: what to show
-    in a browser that reported `no_webgl`.
+    Earth. surface_url: of `encode_surface` bytes; the colours then fill the map without gaps. coast_url: of
+    `encode_points` bytes with coastlines in place of points, each ended by NaN. thumbnail_url: a template
+    with "{id}" for the row number, shown on hover. selection, camera: what to show, after the page has
+    applied `globe_news`; without a camera both maps show all of their points. about: the page's name for the
+    points, returned with each event. reveal: a changed text scrolls the page to the globe. report_camera:
+    whether the page reruns 0.6 s after the camera has moved. still: what to show in a browser that reported
+    `no_webgl`.
 
     Raises GlobeError for settings out of range and PictureError for an address on another host.
     """
@@ -183,8 +193,17 @@ def linked_globe(
         "about": about,
         "colours": colours_url and local_address(colours_url),
         "palette": list(palette),
-        "legend": legend and {"title": legend.title, "entries": legend.entries, "scale": legend.scale},
+        "legend": legend
+        and {
+            "title": legend.title,
+            "entries": legend.entries,
+            "scale": legend.scale,
+            "wheel": legend.wheel,
+            "note": legend.note,
+        },
         "basemap": basemap_url and local_address(basemap_url),
+        "surface": surface_url and local_address(surface_url),
+        "coast": coast_url and local_address(coast_url),
         "thumbnail": thumbnail_url and local_address(thumbnail_url),
         "selection": _selection_to_browser(selection),
         "knownSelection": StateNews(key, "selection").settle(),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable
 from core.atlas.analysis.cluster import Clusters, cluster
+from core.atlas.analysis.oklab import calm_wheel
 from core.atlas.analysis.project import colours
 from core.atlas.search.neighbors import similarities
 from core.viz.theme import CLASSES, HEAT, UNKNOWN, VIRIDIS, colour_map
@@ -25,7 +26,7 @@ _ENCODED = "globe painted"
 MAX_NAMED = len(CLASSES) - 1
 COLUMN = "column:"
 TITLES = {
-    "appearance": "Embedding (PCA as RGB)",
+    "appearance": "Embedding (three components)",
     "groups": "Groups",
     "similar": "Similarity to the selected place",
     "column:recon_loss_low": "Reconstruction loss, low frequencies",
@@ -36,11 +37,12 @@ TITLES = {
     "column:product_id": "Picture",
 }
 NOTES = {
-    "appearance": "The first three principal components of the vectors as red, green and blue. "
-    "Similar colours mean similar vectors.",
+    "appearance": "The first three principal components of the vectors: two give the hue, the third the "
+    "lightness.",
     "groups": "k-means on the vectors, with the number of groups that has the highest silhouette score.",
     "similar": "Cosine similarity of each vector to that of the selected place. Brighter is more similar.",
 }
+WHEEL_NOTE = "Similar colours mean similar embeddings. A hue has no name of its own."
 EXCLUDED_COLUMNS = {
     "unique_id",
     "geometry",
@@ -100,7 +102,10 @@ def clusters(table: EmbeddingTable, k: int | None = None) -> Clusters:
 def encode(layer: Layer) -> EncodedLayer:
     """Encode a layer for the browser: 3 bytes per point for `rgb`, otherwise 1."""
     if layer.rgb is not None:
-        return EncodedLayer(layer, encode_colours(layer.rgb), (UNKNOWN,), Legend(layer.title))
+        wheel = tuple("#{:02x}{:02x}{:02x}".format(*one) for one in calm_wheel().tolist())
+        return EncodedLayer(
+            layer, encode_colours(layer.rgb), (UNKNOWN,), Legend(layer.title, wheel=wheel, note=WHEEL_NOTE)
+        )
     return _encode_categories(layer) if layer.categories is not None else _encode_values(layer)
 
 

@@ -16,12 +16,14 @@ from earth_mae_components import (
     Selection,
     Still,
     contains,
+    encode_points,
     globe_news,
     linked_globe,
 )
 from numpy.typing import NDArray
 from streamlit.runtime import get_instance
 
+from core.geo.land import coastlines
 from core.viz.sheet import jpeg
 from core.viz.stills import EARTH, bounds_of, still
 from ui.globe.globe_state import globe_view, opened_by_link, set_globe_view
@@ -65,6 +67,11 @@ def earth(_: int = 0) -> bytes:
         return buffer.getvalue()
 
     return cached.result_cache("earth", 1).get_or_compute(EARTH_PX, make)
+
+
+def coast() -> bytes:
+    """Return the coastlines for the browser."""
+    return cached.result_cache("coast", 1).get_or_compute("", lambda: encode_points(lonlat=coastlines()))
 
 
 def read_browser_events(data: MapData) -> None:
@@ -112,8 +119,10 @@ def show(data: MapData, encoded: EncodedLayer, place: int | None) -> None:
         about=view.table,
         colours_url=asset_url("colours", encoded.colours),
         palette=encoded.palette,
-        legend=encoded.legend if encoded.legend.entries or encoded.legend.scale else None,
+        legend=encoded.legend,
         basemap_url=asset_url("pictures", earth, "earth", "0.jpg"),
+        surface_url=asset_url("points", data.surface, "surface") if data.has_locations else None,
+        coast_url=asset_url("points", coast, "coast") if data.has_locations else None,
         thumbnail_url=asset_url("pictures", RowPictures(data.table), None, "{id}.jpg")
         if routes.has_routes()
         else None,
@@ -178,13 +187,13 @@ def _stills(data: MapData, encoded: EncodedLayer, place: int | None) -> Still:
 
 
 def asset_url(
-    kind: routes.Kind, payload: bytes | Callable[[int], bytes], name: str | None = "globe", end: str = ""
+    kind: routes.Kind, payload: bytes | Callable[..., bytes], name: str | None = "globe", end: str = ""
 ) -> str:
     """Return the address of an asset: one of our routes, or a Streamlit media file if there are none."""
     if routes.has_routes():
         shared = payload if callable(payload) or kind != "pictures" else _Still(payload)
         return f"/{kind}/{routes.share(state.session_id(), kind, shared, name=name)}{end and '/' + end}"
-    content = payload(0) if callable(payload) else payload
+    content = (payload(0) if kind == "pictures" else payload()) if callable(payload) else payload
     return get_instance().media_file_mgr.add(
         content, "image/jpeg" if kind == "pictures" else "application/octet-stream", f"globe {kind} {name}"
     )

@@ -41,10 +41,11 @@ def test_columns_with_one_value_are_not_offered(table: EmbeddingTable) -> None:
     assert "similar" in colour_choices(table, 3)
 
 
-def test_appearance_is_three_bytes_a_point_without_a_legend(table: EmbeddingTable) -> None:
+def test_appearance_is_three_bytes_a_point_with_a_disc_of_colours_as_legend(table: EmbeddingTable) -> None:
     encoded = encoded_colours(table, "appearance", None)
     assert len(encoded.colours) == 16 + 3 * len(table)
     assert not encoded.legend.entries and encoded.legend.scale is None
+    assert len(set(encoded.legend.wheel)) == 12 and encoded.legend.note
     assert len(np.unique(rgb_of(encoded), axis=0)) > 50
 
 

@@ -12,8 +12,9 @@ from earth_mae_components import Selection
 from core.atlas import EmbeddingTable, TableError, make_rows
 from tests.globe_tables import write_world
 from ui.globe import tables
+from ui.globe.globe_state import GlobeView
 from ui.globe.map.linked_maps import nearest_row, selected_rows
-from ui.globe.tables import MapData
+from ui.globe.tables import MapData, Surface
 
 LONLAT = np.array([[-179.8, 0], [10, 50], [179.9, -40], [np.nan, np.nan]], np.float32)
 PLANE = np.array([[0, 0], [1, 1], [2, 0], [np.nan, np.nan]], np.float32)
@@ -22,7 +23,8 @@ PLANE = np.array([[0, 0], [1, 1], [2, 0], [np.nan, np.nan]], np.float32)
 @pytest.fixture(scope="module")
 def scene() -> MapData:
     rows = make_rows(np.eye(4, dtype=np.float32), {})
-    return MapData(EmbeddingTable.from_rows(rows), LONLAT, PLANE, b"", ())
+    table = EmbeddingTable.from_rows(rows)
+    return MapData(table, LONLAT, PLANE, b"", (), Surface(table, False))
 
 
 def click(side: str, x: float, y: float) -> Selection:
@@ -76,6 +78,29 @@ def test_map_data_is_cached_until_the_files_change(tmp_path: Path) -> None:
     shutil.rmtree(first)
     write_world(first, 60)
     assert len(tables.map_data(first).table) == 60
+
+
+def test_land_only_leaves_out_the_sea_and_no_land(tmp_path: Path) -> None:
+    folder = write_world(tmp_path / "one", 400)
+    whole, land = tables.map_data(folder), tables.map_data(folder, land_only=True)
+    assert len(whole.table) == 400
+    assert 80 < len(land.table) < 240  # land is 29 % of the Earth, and coasts count as land
+    names = set(land.table.columns["unique_id"].to_pylist())
+    assert "place000000" not in names  # in the South Pacific
+    inland = (np.abs(whole.lonlat - (20, 22)) < 8).all(axis=1)  # the Sahara
+    assert inland.any() and {f"place{n:06d}" for n in np.flatnonzero(inland)} <= names
+
+
+def test_only_the_table_of_the_app_leaves_out_the_sea_unless_asked(tmp_path: Path) -> None:
+    table = tables.map_data(write_world(tmp_path / "one", 50)).table
+    for view, expected in (
+        (GlobeView(), True),
+        (GlobeView(table=tables.SHIPPED), True),
+        (GlobeView(table="mine"), False),
+        (GlobeView(table="mine", land_only=True), True),
+        (GlobeView(land_only=False), False),
+    ):
+        assert tables.shows_land_only(view, table) is expected
 
 
 def test_shared_arrays_are_read_only(tmp_path: Path) -> None:

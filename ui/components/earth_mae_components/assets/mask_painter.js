@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:56f0308ac691e46ed9bca8e0f454449db748f1d6aa51b8dd4a384bf0cbee81b2 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:e807a6c0253f37cd12fa0b0f137724d5821517c9d71e7076c32d8e0569e4d774 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
