@@ -2,6 +2,7 @@
 
 import importlib.util
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,41 @@ def test_the_program_comes_with_weights_and_without_tests(tracked: None, tmp_pat
     pack.program(tmp_path)
     assert (tmp_path / "serve.py").is_file() and (tmp_path / "pages" / "6_Learn.py").is_file()
     assert any((tmp_path / "core" / "models" / "weights").glob("*.safetensors"))
-    assert not any((tmp_path / name).exists() for name in ("tests", "benchmarks", "frontend", ".venv"))
+    assert any((tmp_path / "notebooks" / "lessons").glob("*.ipynb"))
+    absent = ("tests", "benchmarks", "frontend", ".venv", "docs/pictures", "notebooks/08_globe.ipynb")
+    assert not any((tmp_path / name).exists() for name in absent)
+
+
+def test_packages_that_the_app_never_imports_are_left_out() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    kept = pack.needed(lock)
+    assert "\nduckdb==" in lock and "\nduckdb==" not in kept and "\nstreamlit==" in kept
+    assert kept.count("--hash=") > 200
+    with pytest.raises(ValueError, match="correct the table"):
+        pack.needed(kept)
+
+
+IMPORT_EVERYTHING = """
+import importlib, io, pkgutil, sys
+for name in sys.argv[1:]:
+    sys.modules[name] = None  # importing it raises ImportError
+import core, ui
+for package in (core, ui):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+import leafmap.maplibregl, matplotlib.backends.backend_pdf, pystac_client.stac_api_io, rio_tiler.io, umap
+import geopandas as gpd
+gpd.GeoDataFrame({"a": [1]}, geometry=gpd.points_from_xy([0], [0])).to_parquet(io.BytesIO())
+"""
+
+
+@pytest.mark.slow
+def test_the_app_runs_without_what_is_left_out() -> None:
+    names = [name.replace("-", "_") for name in pack.NOT_NEEDED]
+    command = [sys.executable, "-c", IMPORT_EVERYTHING, *names]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_start_scripts_install_from_the_folder_only() -> None:

@@ -19,6 +19,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TORCH = re.compile(r"(torch|torchvision|triton|nvidia)[-_]")
 COMPONENTS = "ui/components"
+NOT_NEEDED = {
+    "duckdb": "only the tests and notebook 7 read tables with it",
+    "pyogrio": "geopandas reads vector files with it; the app reads none",
+    "jedi": "completion in a terminal",
+    "hf_xet": "faster transfers from the Hugging Face hub",
+    "widgetsnbextension": "widgets in Jupyter notebooks",
+}
+"""Locked packages that the app never imports, and what they are for. The pack leaves them out."""
+LEFT_OUT = ("tests", "benchmarks", "frontend", ".ci", ".github", "docs/pictures", "notebooks/0*.ipynb")
+"""Files of the checkout that running and teaching do not need."""
+LARGEST = 12
 START = {
     "start.sh": """#!/usr/bin/env bash
 # Linux and macOS: installs once into .venv, from this folder only, then starts the app.
@@ -92,9 +103,9 @@ def main() -> int:
 
 
 def program(folder: Path) -> None:
-    """Copy what git has of the program, without tests."""
+    """Copy what git has of the program, except LEFT_OUT."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--", ":!tests", ":!benchmarks", ":!frontend", ":!.ci", ":!.github"],
+        ["git", "ls-files", "-z", "--", *(f":!{name}" for name in LEFT_OUT)],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     for name in filter(None, listed.stdout.split("\0")):
@@ -104,7 +115,7 @@ def program(folder: Path) -> None:
 
 
 def wheels(folder: Path, platforms: list[str], python: str, index: str) -> None:
-    """Collect the wheels of everything that `make setup` installs, and list them for the start scripts."""
+    """Collect the wheels that `make app` installs, except NOT_NEEDED, and list them for the start scripts."""
     folder.mkdir(parents=True)
     _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT / COMPONENTS))
     where = ["--only-binary=:all:", *(word for name in platforms for word in ("--platform", name))]
@@ -112,7 +123,10 @@ def wheels(folder: Path, platforms: list[str], python: str, index: str) -> None:
     collect = (
         ["download", "--dest", str(folder), *where] if platforms else ["wheel", "--wheel-dir", str(folder)]
     )
-    _pip(*collect, "--no-deps", "--require-hashes", "-r", "requirements.lock")
+    lock = folder / "requirements.lock"
+    lock.write_text(needed((ROOT / "requirements.lock").read_text()))
+    _pip(*collect, "--no-deps", "--require-hashes", "-r", str(lock))
+    lock.unlink()
     locked = re.findall(r"^([\w.-]+==[^\s\\;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     constraints = folder / "constraints.txt"
     constraints.write_text("\n".join(locked) + "\n")
@@ -129,6 +143,17 @@ def wheels(folder: Path, platforms: list[str], python: str, index: str) -> None:
     constraints.unlink()
     names = sorted("==".join(path.name.split("-")[:2]) for path in folder.glob("*.whl"))
     (folder / "requirements.txt").write_text("\n".join(names) + "\n")
+
+
+def needed(lock: str) -> str:
+    """Return the lock file without the entries of NOT_NEEDED. Raises ValueError if one is missing."""
+    entries = re.split(r"^(?=[\w.-]+==)", lock, flags=re.MULTILINE)
+    kept = [entry for entry in entries if entry.split("==")[0].replace("-", "_") not in NOT_NEEDED]
+    if len(entries) - len(kept) != len(NOT_NEEDED):
+        raise ValueError(
+            "NOT_NEEDED names a package that requirements.lock does not have: correct the table."
+        )
+    return "".join(kept)
 
 
 def _pip(*words: str) -> None:
@@ -152,13 +177,17 @@ def worksheets(folder: Path) -> None:
 
 
 def report(out: Path) -> None:
-    """Print the size of each part, with torch apart."""
+    """Print the size of each part, with torch apart, and the largest wheels."""
     torch = [path for path in (out / "wheels").glob("*.whl") if TORCH.match(path.name)]
     rest = [path for path in (out / "wheels").iterdir() if path not in torch]
+    imagery = _size([out / "program" / "data"])
     parts = {
-        "program": _size([out / "program"]), "worksheets": _size([out / "worksheets"]),
-        "wheels beside torch": _size(rest), "wheels of torch": _size(torch),
+        "program and weights": _size([out / "program"]) - imagery, "downloaded sample rasters": imagery,
+        "worksheets": _size([out / "worksheets"]),
+        "wheels besides torch": _size(rest), "wheels of torch": _size(torch),
     }  # fmt: skip
+    for path in sorted(rest, key=lambda path: path.stat().st_size, reverse=True)[:LARGEST]:
+        print(f"{_size([path]) / 1e6:8.1f} MB  wheel {path.name.split('-')[0]}")
     for name, size in parts.items():
         print(f"{size / 1e6:8.1f} MB  {name}")
     print(f"{sum(parts.values()) / 1e6:8.1f} MB  in all, {out}")
