@@ -26,6 +26,14 @@ TRUE_SCALE_TOLERANCE = 0.02
 """Scale error above which projected metres (e.g. of Web Mercator) are replaced by metres on the ellipsoid."""
 
 
+def great_circle_km(lonlat: Floats, place: tuple[float, float]) -> Floats:
+    """Distances in km of (n, 2) longitudes and latitudes in degrees to one place, on a sphere."""
+    lon, lat = np.radians(lonlat).T
+    lon0, lat0 = np.radians(place)
+    cosine = np.sin(lat) * np.sin(lat0) + np.cos(lat) * np.cos(lat0) * np.cos(lon - lon0)
+    return MEAN_EARTH_RADIUS_M / 1000 * np.arccos(np.clip(cosine, -1, 1))
+
+
 @lru_cache(maxsize=64)
 def _projection(crs: str) -> tuple[Any, Any, Any]:
     """Return (CRS, transformer to WGS84 longitude and latitude, ellipsoid) for a CRS in any text form."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .questions import Choice, Number, Patches, Question, Ranking
+from .questions import Choice, Number, Patches, Place, Question, Ranking
 from .source import source_of
 from .spec import Lesson
 from .terms import TERMS
@@ -70,6 +70,8 @@ def example(question: Question) -> Any:
             return question.options
         case Patches():
             return [(0, column) for column in range(question.least)]
+        case Place():
+            return "Alice Springs"
 
 
 def _text(source: str) -> dict[str, Any]:

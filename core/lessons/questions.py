@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ExplorerError
+from ..geo.gazetteer import NamedPlace, find_places
+from ..geo.ground import great_circle_km
+from ..geo.tile import GeoError
+from .landscapes import landscape
 
 Cell = tuple[int, int]
-Prediction = float | str | tuple[str, ...] | tuple[Cell, ...]
+Prediction = float | str | tuple[str, ...] | tuple[Cell, ...] | NamedPlace
 AnswerValue = float | str | tuple[str, ...] | NDArray[np.float64]
 
 TOP_SHARE = 0.1
@@ -201,4 +205,41 @@ class Patches:
         return f"row {int(row) + 1}, column {int(col) + 1}{more}"
 
 
-Question = Number | Choice | Ranking | Patches
+@dataclass(frozen=True)
+class Place:
+    """A place on the Earth, written as a name or as coordinates; right within `near_km` of one of the
+    answer's places."""
+
+    near_km: float
+
+    def read(self, raw: Any) -> NamedPlace:
+        """Find a place. Raises PredictionError for none and for a name that is not known."""
+        text = str(raw or "").strip()
+        if not text:
+            raise PredictionError("There is no prediction yet: name a place, a guess is fine.")
+        if (known := landscape(text)) is not None:
+            return NamedPlace(*known)
+        try:
+            return find_places(text, 1)[0]
+        except GeoError as problem:
+            raise PredictionError(str(problem)) from None
+
+    def judge(self, answer: AnswerValue, prediction: Prediction) -> QuestionVerdict:
+        """Compare a place with (n, 2) longitudes and latitudes in degrees."""
+        assert isinstance(answer, np.ndarray) and isinstance(prediction, NamedPlace)
+        if not len(answer):
+            return QuestionVerdict(False, "No place on the Earth would have been right.")
+        off = float(great_circle_km(answer, (prediction.lon, prediction.lat)).min())
+        return QuestionVerdict(
+            off <= self.near_km,
+            f"The nearest place that was found is {off:,.0f} km from {prediction.label}; "
+            f"up to {self.near_km:,.0f} km counts as right.",
+        )
+
+    def text(self, prediction: Prediction) -> str:
+        """The name of the place that was found."""
+        assert isinstance(prediction, NamedPlace)
+        return prediction.label
+
+
+Question = Number | Choice | Ranking | Patches | Place

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..viz.chart import draw_chart
 from ..viz.theme import PRINT_TEXT
 from .bench import Bench
-from .questions import Choice, Number, Patches, Ranking
+from .questions import Choice, Number, Patches, Place, Ranking
 from .spec import Finding, Lesson
 from .terms import TERMS
 
@@ -109,6 +109,8 @@ def worksheet(lesson: Lesson, number: int, bench: Bench) -> bytes:
             sheet.text(f"My prediction: ____________ {lesson.question.unit}")
         case Patches():
             sheet.text("Mark your patches in the picture on the right.")
+        case Place():
+            sheet.text("My place: ______________________________")
     sheet.text("Because:", 10)
     sheet.lines(2)
     sheet.text(f"Try. {lesson.try_this} What do you see?", bold=True)

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from core.lessons.bench import Bench
 from core.lessons.course import LESSONS
-from core.lessons.questions import Choice, Number, Patches, Ranking
+from core.lessons.questions import Choice, Number, Patches, Place, Ranking
 from core.lessons.spec import Lesson
 from tests.conftest import ROOT
 from tests.lessons.test_lessons import right_prediction, wrong_prediction
@@ -65,6 +65,11 @@ def enter(page: Page, lesson: Lesson, prediction) -> None:
                 page.keyboard.type(name)
                 page.keyboard.press("Enter")
                 page.wait_for_timeout(300)
+        case Place():
+            box = page.get_by_label("Your prediction", exact=False).first
+            box.focus()
+            page.keyboard.type(f"{prediction.lat}, {prediction.lon}")
+            page.keyboard.press("Enter")
         case Patches():
             mark(page, prediction)
     settled(page)

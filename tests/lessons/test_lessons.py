@@ -14,6 +14,7 @@ from core.lessons.measured.masking import SHARES
 from core.lessons.measured.scale import steps
 from core.lessons.measured.vectors import COUNTS, MODELS
 from core.lessons.notebooks import example
+from core.lessons.questions import Place
 from core.lessons.spec import Finding, Lesson, check
 from core.lessons.terms import TERMS
 from core.lessons.tours import TOURS
@@ -134,17 +135,20 @@ def test_other_networks_answer_every_lesson_or_say_that_it_does_not_hold(model: 
 
 def right_prediction(lesson: Lesson, value):
     """The answer itself, as a prediction."""
+    if isinstance(lesson.question, Place):
+        lon, lat = value[0]
+        return lesson.question.read(f"{lat:.2f}, {lon:.2f}")
     if isinstance(value, np.ndarray):
         cells = np.argsort(-np.nan_to_num(value, nan=-1), axis=None)[: lesson.question.least]
         return lesson.question.read([divmod(int(cell), value.shape[1]) for cell in cells])
-    if isinstance(value, tuple) and not hasattr(lesson.question, "least") and lesson.id == "globe":
-        return lesson.question.read(value[0])
     return lesson.question.read(value)
 
 
 def wrong_prediction(lesson: Lesson, value):
     """A prediction that is far off."""
     question = lesson.question
+    if isinstance(question, Place):
+        return question.read("-60, -120")
     if isinstance(value, np.ndarray):
         cells = np.argsort(np.nan_to_num(value, nan=-1), axis=None)[: question.least]
         return question.read([divmod(int(cell), value.shape[1]) for cell in cells])

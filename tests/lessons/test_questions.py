@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from core.lessons.questions import Choice, Number, Patches, PredictionError, Ranking
+from core.lessons.questions import Choice, Number, Patches, Place, PredictionError, Ranking
 
 NUMBER = Number("%", 1, 99, 10)
 FACTOR = Number("marks", 2, 100, 2, factor=True)
 CHOICE = Choice(("low", "high"))
 RANKING = Ranking(("a", "b", "c"))
+PLACE = Place(1000)
 ONE, MANY = Patches(1, 1), Patches(2, 4)
 
 
@@ -29,6 +30,10 @@ ONE, MANY = Patches(1, 1), Patches(2, 4)
         (ONE, np.zeros((4, 4), bool), "No patch is chosen"),
         (ONE, np.ones((4, 4), bool), "choose 1"),
         (MANY, [(0, 0)], "choose 2 to 4"),
+        (PLACE, " ", "name a place"),
+        (PLACE, "Atlantis-on-Sea", "not among the 24,000"),
+        (PLACE, "95, 10", "not a place on Earth"),
+        (PLACE, "x" * 500, "at most 120"),
     ],
 )
 def test_empty_and_impossible_predictions_are_refused_in_a_sentence(question, raw, says):
@@ -52,6 +57,16 @@ def test_several_options_can_be_right():
     assert CHOICE.judge(("low", "high"), "high").right
     assert not CHOICE.judge("low", "high").right
     assert not CHOICE.judge((), "high").right
+
+
+def test_a_place_is_right_when_a_found_place_is_near():
+    found = np.array([[133.9, -23.7], [103.0, 42.0]])
+    assert PLACE.judge(found, PLACE.read("Alice Springs")).right
+    assert PLACE.judge(found, PLACE.read("the Gobi desert")).right
+    far = PLACE.judge(found, PLACE.read("51.5, -0.1"))
+    assert not far.right and "7,254 km from 51.5° N" in far.says
+    assert not PLACE.judge(np.empty((0, 2)), PLACE.read("Gobi")).right
+    assert PLACE.text(PLACE.read("Lima")) == "Lima, Peru"
 
 
 def test_an_order_is_right_only_as_a_whole():

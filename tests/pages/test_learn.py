@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.lessons.course import LESSONS
+from core.lessons.course import LESSONS, find_lesson
 from ui.learn import classroom, results
 
 PAGE = "pages/6_Learn.py"
@@ -94,6 +94,29 @@ def test_a_class_collects_predictions_and_reveals_them_on_request(open_page):
     assert "40 %: 1" in words(teacher)
     wrong = open_page(PAGE, **{**params, "teacher": "guessed"})
     assert "does not open the teacher's view" in words(wrong)
+
+
+def test_the_worksheet_of_a_lesson_is_drawn_on_request(lesson):
+    assert "Worksheet (PDF)" in str(lesson.get("download_button"))
+    sheet, key = (
+        results.worksheet(find_lesson("shares"), "scale_mae_tiny", answers=a) for a in (False, True)
+    )
+    assert sheet.startswith(b"%PDF") and key.startswith(b"%PDF") and sheet != key
+
+
+def test_a_place_is_asked_for_by_name(open_page):
+    app = open_page(PAGE, lesson="globe")
+    app.text_input[0].set_value("Atlantis-on-Sea")
+    app = button(app, "Commit my prediction").click().run()
+    assert "not among the 24,000" in words(app)
+    app.text_input[0].set_value("<b>Lima</b>, PE")
+    app = button(app, "Commit my prediction").click().run()
+    assert "<b>" not in words(app).replace("\\<b", "")
+    app.text_input[0].set_value("Gobi desert")
+    app = button(app, "Commit my prediction").click().run()
+    app = button(app, "Show the answer").click().run()
+    said = words(app)
+    assert "Your prediction: Gobi desert" in said and "km from Gobi desert" in said
 
 
 def test_other_networks_can_be_chosen():

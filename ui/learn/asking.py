@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.lessons.questions import Choice, Number, Patches, Ranking
+from core.geo.gazetteer import LONGEST
+from core.lessons.questions import Choice, Number, Patches, Place, Ranking
 from core.lessons.spec import Finding, Lesson, Options, Paint, Setting, Slider
 from core.masking import make_mask, mask_from_text, mask_to_text
 from core.viz.sheet import jpeg
@@ -38,6 +39,11 @@ def ask(lesson: Lesson, shown: Finding) -> Any:
             ]
         case Patches():
             return _patches(lesson, shown)
+        case Place():
+            label = "Your prediction (a town, a country, a desert, or latitude and longitude)"
+            return st.text_input(
+                label, key=state.widget(name, ""), max_chars=LONGEST, placeholder="such as Lima, or -12, -77"
+            )
 
 
 def _patches(lesson: Lesson, shown: Finding) -> Any:

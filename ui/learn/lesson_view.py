@@ -46,7 +46,7 @@ def _name(lesson: Lesson, model: str) -> str:
 
 def show(lesson: Lesson, model: str, kept: dict[str, str]) -> None:
     """Show a lesson up to where the learner is. `kept` are parameters that links on the page keep."""
-    read(lesson)
+    read(lesson, model)
     results.prepare(lesson, model)
     with st.spinner("Loading the network", show_time=True):
         shown = results.setup(lesson, model)
@@ -72,11 +72,26 @@ def show(lesson: Lesson, model: str, kept: dict[str, str]) -> None:
     onwards(lesson, model, kept)
 
 
-def read(lesson: Lesson) -> None:
-    """The three sentences, and the words that they use."""
+def read(lesson: Lesson, model: str) -> None:
+    """The three sentences, the words that they use, and the lesson as a printable sheet."""
     st.markdown(" ".join(plain(sentence) for sentence in lesson.prose))
-    with st.popover("Words in this lesson", icon=":material/menu_book:"):
-        st.markdown("\n".join(f"- **{term}**: {TERMS[term]}." for term in lesson.terms))
+    with st.container(horizontal=True):
+        with st.popover("Words in this lesson", icon=":material/menu_book:"):
+            st.markdown("\n".join(f"- **{term}**: {TERMS[term]}." for term in lesson.terms))
+        worksheet(lesson, model)
+
+
+def worksheet(lesson: Lesson, model: str, *, answers: bool = False) -> None:
+    """A button that downloads the printable sheet of a lesson, or its answers. Nothing is drawn before."""
+    st.download_button(
+        "Answer sheet (PDF)" if answers else "Worksheet (PDF)",
+        lambda: results.worksheet(lesson, model, answers=answers),
+        file_name=f"{lesson.id}{'_answers' if answers else ''}.pdf",
+        mime="application/pdf",
+        icon=":material/print:",
+        on_click="ignore",
+        key=f"sheet {lesson.id} {answers}",
+    )
 
 
 def predict(lesson: Lesson, model: str, shown: Finding) -> None:
@@ -141,8 +156,10 @@ def explain(lesson: Lesson) -> None:
 
 
 def onwards(lesson: Lesson, model: str, kept: dict[str, str]) -> None:
-    """Try again, the lab where one can continue, and the next lesson."""
-    again, lab, following = st.columns(3)
+    """Try again, the answers on paper, the lab where one can continue, and the next lesson."""
+    again, sheet_of_answers, lab, following = st.columns(4)
+    with sheet_of_answers:
+        worksheet(lesson, model, answers=True)
     with again:
         if st.button("Predict again", icon=":material/replay:", key=f"again {lesson.id}"):
             keep(lesson, model, None)

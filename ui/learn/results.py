@@ -41,6 +41,18 @@ def explored(lesson: Lesson, model: str, settings: Mapping[str, Setting]) -> Fin
     return _once(key, lambda: lesson.explore(bench(model), **settings), f"{state.session_id()} lesson")
 
 
+def worksheet(lesson: Lesson, model: str, *, answers: bool = False) -> bytes:
+    """The printable sheet of a lesson as a PDF, or its answers."""
+    from core.lessons.course import LESSONS
+    from core.lessons.worksheets import answer_key
+    from core.lessons.worksheets import worksheet as sheet
+
+    write = answer_key if answers else sheet
+    return cached.result_cache("worksheets", 32).get_or_compute(
+        (model, lesson.id, answers), lambda: write(lesson, LESSONS.index(lesson) + 1, bench(model))
+    )
+
+
 def prepare(lesson: Lesson, model: str) -> None:
     """Start measuring in the background while the learner reads, so that the answer is there when asked
     for."""

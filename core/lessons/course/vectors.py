@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..bench import REGIONS
 from ..measured import vectors
-from ..questions import Choice, Number, Ranking
+from ..questions import Choice, Number, Place, Ranking
 from ..spec import Deeper, Lesson, Options, Slider
 
 CONTEXT = Lesson(
@@ -60,10 +60,9 @@ GLOBE = Lesson(
         "Nobody told it where on Earth a place lies.",
     ),
     terms=("embedding", "nearest neighbours", "cosine"),
-    ask="Think of a place in the middle of the Sahara. Which of these regions holds places among the 100 "
-    "most "
-    "similar ones that are more than 2,000 km away?",
-    question=Choice(tuple(name for name in REGIONS if name != "Sahara")),
+    ask="Take a place in the middle of the Sahara. Its 100 nearest neighbours are the places whose vectors "
+    "are most like its own. Name a place more than 2,000 km away that you expect to be near one of them.",
+    question=Place(1000),
     setup=vectors.show_region,
     try_this="Start from another region and look where its look-alikes lie on the map.",
     controls=(Options("region", "Region", tuple(REGIONS)),),

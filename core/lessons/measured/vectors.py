@@ -18,7 +18,7 @@ from ...engine.inputs import res_of
 from ...engine.tokens import PatchSet, patch_vectors, transplant
 from ...evaluation.protocols.knn import KnnSpec, weighted_knn
 from ...evaluation.stats.intervals import accuracy_interval, compare
-from ...geo.ground import MEAN_EARTH_RADIUS_M
+from ...geo.ground import great_circle_km
 from ...judge import judge
 from ...masking import MaskSpec
 from ...units import metres
@@ -87,14 +87,6 @@ WORLD = Path(atlas.__file__).with_name("world")
 """The table of embeddings that comes with the program."""
 
 
-def distance_km(lonlat: NDArray[np.float64], place: tuple[float, float]) -> NDArray[np.float64]:
-    """Great-circle distances of (n, 2) longitudes and latitudes to a place."""
-    lon, lat = np.radians(lonlat).T
-    lon0, lat0 = np.radians(place)
-    cosine = np.sin(lat) * np.sin(lat0) + np.cos(lat) * np.cos(lat0) * np.cos(lon - lon0)
-    return MEAN_EARTH_RADIUS_M / 1000 * np.arccos(np.clip(cosine, -1, 1))
-
-
 def middle(region: str) -> tuple[float, float]:
     """The middle of one of REGIONS: longitude, latitude."""
     west, south, east, north = REGIONS[region]
@@ -117,10 +109,10 @@ def measure_far(bench: Bench, region: str = "Sahara") -> Finding:
     """The 100 tiles most like the middle of a region, and which other regions they lie in."""
     table = bench.once("world", lambda: open_table(WORLD))
     among = np.isclose(table.columns["gsd_m"].to_numpy(), WORLD_GSD_M) & np.isfinite(table.lonlat).all(axis=1)
-    away = distance_km(table.lonlat, middle(region))
+    away = great_circle_km(table.lonlat, middle(region))
     start = int(np.argmin(np.where(among, away, np.inf)))
     found = nearest(table, table.vectors_of([start])[0], TOP, exclude=(start,), among=among)
-    far = found.rows[distance_km(table.lonlat[found.rows], table.lonlat[start]) > FAR_KM]
+    far = found.rows[great_circle_km(table.lonlat[found.rows], table.lonlat[start]) > FAR_KM]
     numbers = {name: float(_inside(table.lonlat[far], name).sum()) for name in REGIONS if name != region}
     chart = Chart(
         "longitude",
@@ -154,7 +146,7 @@ def _inside(lonlat: NDArray[np.float64], region: str, margin: float = 6.0) -> ND
 
 
 def conclude_far(found: Finding) -> Answer:
-    """The regions that hold far look-alikes."""
+    """Where the far look-alikes are: longitudes and latitudes (n, 2)."""
     inside = {name: found.numbers[name] for name in REGIONS if found.numbers.get(name, 0) > 0}
     order = sorted(inside, key=lambda name: -inside[name])
     listed = ", ".join(f"{name} ({inside[name]:.0f})" for name in order) or "none of the regions on the list"
@@ -162,7 +154,9 @@ def conclude_far(found: Finding) -> Answer:
         f"Of the {TOP} most similar tiles, {found.numbers['far']:.0f} are more than {FAR_KM:,.0f} km away. "
         f"Regions with such tiles: {listed}."
     )
-    return Answer(tuple(order), says, found.numbers["far"] >= 5 and bool(order))
+    tiles = found.chart.series[0] if found.chart else None
+    value = np.column_stack((tiles.x, tiles.y)).astype(float) if tiles else np.empty((0, 2))
+    return Answer(value, says, found.numbers["far"] >= 5 and bool(order))
 
 
 # --- 10. Reconstructing is not knowing, and 12. Is the difference real? ---
