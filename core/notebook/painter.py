@@ -25,7 +25,8 @@ class MaskPainter(ComponentWidget):
     """Paint which patches of a tile are hidden; `mask` is always what is shown, and can be set.
 
     `tile` is shown as the eye sees its centred square, as a network is fed. `grid` is the number of patches a
-    side: `model.card.input_px // model.card.patch_px`. Raises GeoError for a grid or mask that does not fit.
+    side: `model.card.input_px // model.card.patch_px`. The dropper also hides the quarter of the
+    patches that look most like the one picked. Raises GeoError for a grid or mask that does not fit.
 
     >>> painter = MaskPainter(tile, grid=14)
     >>> painter  # paint, then in another cell:
@@ -93,7 +94,7 @@ class MaskPainter(ComponentWidget):
     def _alike(self, pick: Any) -> NDArray[np.bool_]:
         """Return the patches that look like the one picked with the dropper."""
         row, col = (min(max(int(place), 0), self._grid - 1) for place in pick)
-        shown = np.moveaxis(self._whole_patches(), -1, 0).astype(np.float32) / 255
+        shown = (np.moveaxis(self._whole_patches(), -1, 0) / 255).astype(np.float32)
         return alike(shown, shown.shape[-1] // self._grid, cell=(row, col), share=PICKED_SHARE)
 
 
