@@ -13,3 +13,7 @@ class FilterError(ExplorerError):
 
 class SearchError(ExplorerError):
     """A search, projection or labelling that cannot be answered as asked."""
+
+
+class LabelError(ExplorerError):
+    """Labels from a file that cannot be read, placed on a table or learned from."""

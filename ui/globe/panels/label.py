@@ -1,5 +1,7 @@
 """The panel "Label": the user marks a few places yes or no, and a classifier colours all by probability.
 
+Labels from a file are in `label_file`.
+
 Marks are stored on the server under a key in the page's address (`labels=`). Anyone with the link sees them;
 the first mark that another person makes starts their own copy.
 """
@@ -23,6 +25,7 @@ from core.viz.theme import HEAT, colour_map
 from ui.globe import panel_api as api
 from ui.globe.map.colour import EncodedLayer, encode
 from ui.globe.panel_api import Layer, PanelContext
+from ui.globe.panels import label_file
 from ui.globe.panels.downloads import downloads
 from ui.shell import cached, state
 from ui.shell.escaping import plain
@@ -32,6 +35,7 @@ LABELS = Path(os.environ.get("EARTH_MAE_LABELS", ROOT / "labels"))
 SHOWN = 8
 FLAT = 0.02
 _HELD, _OWN, _SEED = "globe label held", "globe label own", "globe label seed"
+WAYS = ("By example", "From a file")
 WORDS: dict[Label, str] = {"yes": "Yes", "no": "No"}
 KEYS: dict[Label, str] = {"yes": "y", "no": "n"}
 
@@ -52,7 +56,11 @@ class FittedMarks:
 
 
 def draw(context: PanelContext) -> None:
-    """Show places to mark, what the classifier learned, and the downloads."""
+    """Let the user choose between marks and a file; show places to mark, what was learned, and downloads."""
+    way = st.segmented_control("Labels", WAYS, default=WAYS[0], required=True, key="label way")
+    if way == WAYS[1]:
+        label_file.draw(context)
+        return
     context.table.require_one_model()
     sheet = _sheet()
     marks, missing = sheet.marks(context.table)

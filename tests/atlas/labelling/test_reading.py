@@ -1,0 +1,123 @@
+"""Label files of each format, and what is said about files that are wrong."""
+
+import json
+import sqlite3
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+
+from core.atlas.errors import LabelError
+from core.atlas.labelling import parsing
+from core.atlas.labelling.reading import LabelColumns, read_labels
+
+SQUARE = shapely.box(10, 45, 10.1, 45.1)
+BOWTIE = shapely.Polygon([(10, 45), (10.1, 45.1), (10.1, 45), (10, 45.1)])
+
+
+def parse(data: bytes, name: str = "labels", **columns: str) -> dict:
+    """Parse in this process, which is what the child process does."""
+    return parsing.parse(data, name, *(columns.get(key, "") for key in ("column", "kind", "region", "crs")))
+
+
+def geojson(*pairs: tuple[object, object]) -> bytes:
+    features = [
+        {"type": "Feature", "properties": {"class": label}, "geometry": shapely.geometry.mapping(shape)}
+        for shape, label in pairs
+    ]
+    return json.dumps({"type": "FeatureCollection", "features": features}).encode()
+
+
+@pytest.mark.parametrize("name", ["labels.geojson", "labels.gpkg", "labels.parquet", "labels.csv"])
+def test_every_format_gives_the_same_labels(label_files, name):
+    found = read_labels(label_files / name, "", LabelColumns(region="county"))
+    assert (len(found), found.kind, found.column, found.problems) == (300, "class", "class", ())
+    assert found.classes == ("forest", "urban", "water") and found.region_names == ("east", "west")
+    want = gpd.read_parquet(label_files / "labels.parquet")
+    assert [found.classes[int(v)] for v in found.values] == want["class"].tolist()
+    centres, wanted = (
+        shapely.get_coordinates(shapely.centroid(np.asarray(shapes)))
+        for shapes in (found.shapes, want.geometry)
+    )
+    np.testing.assert_allclose(centres, wanted, atol=1e-6)
+
+
+def test_numbers_and_bytes(label_files):
+    found = read_labels((label_files / "labels.gpkg").read_bytes(), "x.gpkg", LabelColumns(column="height"))
+    assert found.kind == "number" and found.classes == ()
+    assert found.values.dtype == np.float64 and np.ptp(found.values) > 1
+
+
+def test_a_file_without_crs_asks_for_one(tmp_path):
+    gpd.GeoDataFrame({"class": ["a", "b"]}, geometry=[SQUARE, SQUARE]).to_parquet(tmp_path / "l.parquet")
+    data = (tmp_path / "l.parquet").read_bytes()
+    with pytest.raises(LabelError, match="does not state its coordinate system"):
+        parse(data)
+    assert len(parse(data, crs="EPSG:4326")["values"]) == 2
+    with pytest.raises(LabelError, match="is no coordinate system"):
+        parse(data, crs="EPSG:nonsense")
+    text = pd.DataFrame({"x": [5e5, 5e5], "y": [5e6, 5e6], "class": ["a", "b"]}).to_csv().encode()
+    with pytest.raises(LabelError, match="does not state its coordinate system"):
+        parse(text)
+    found = shapely.from_wkb(parse(text, crs="EPSG:32632")["wkb"][:21])
+    assert (found.x, found.y) == pytest.approx((9, 45.153), abs=0.01)
+
+
+def test_metres_taken_for_degrees_are_noticed():
+    text = pd.DataFrame({"lon": [5e5, 5e5], "lat": [5e6, 5e6], "class": ["a", "b"]}).to_csv().encode()
+    with pytest.raises(LabelError, match="not degrees"):
+        parse(text)
+
+
+def test_invalid_polygons_are_repaired_and_said():
+    found = parse(geojson((BOWTIE, "a"), (SQUARE, "b")))
+    assert found["problems"] == ["1 polygon was invalid and repaired."]
+    repaired = shapely.from_wkb(found["wkb"][: found["lengths"][0]])
+    assert repaired.is_valid and repaired.area == pytest.approx(0.005)
+
+
+def test_mixed_shapes_and_missing_labels_are_said():
+    line = shapely.LineString([(10, 45), (11, 46)])
+    pairs = [(SQUARE, "a"), (shapely.Point(10, 45), "b"), (line, "a"), (SQUARE, None)]
+    found = parse(geojson(*pairs))
+    said = " ".join(found["problems"])
+    assert len(found["values"]) == 2 and "mixes 1 points and 1 polygons" in said
+    assert "neither a point nor a polygon" in said and "without a label" in said
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0", "is not a label file"),
+        (b'{"type": "FeatureCollection", "features": [', "cannot be read"),
+        (b'{"type": "FeatureCollection", "features": []}', "holds no features"),
+        (b"PAR1nonsense", "cannot be read"),
+        (b"a,b\n1,2\n", "does not say where"),
+        (b"lon,lat\n1,2\n", "no column with a class"),
+        (geojson((SQUARE, None), (SQUARE, None)), "is empty"),
+    ],
+)
+def test_other_files_get_a_sentence(data, says):
+    with pytest.raises(LabelError, match=says):
+        parse(data)
+
+
+def test_an_sqlite_file_that_is_no_geopackage_is_not_opened(tmp_path):
+    with sqlite3.connect(tmp_path / "x.gpkg") as file:
+        file.execute("create table t(a)")
+    with pytest.raises(LabelError, match="is not a label file"):
+        parse((tmp_path / "x.gpkg").read_bytes())
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(LabelError, match=r"no column 'crop'.*class"):
+        parse(geojson((SQUARE, "a"), (SQUARE, "b")), column="crop")
+
+
+def test_a_crash_of_the_child_process_is_a_sentence(tmp_path):
+    with pytest.raises(LabelError, match="no file"):
+        read_labels(tmp_path / "absent.csv")
+    with pytest.raises(LabelError, match="is not a label file"):
+        read_labels(b"\0\1\2", "odd.bin")
