@@ -24,6 +24,7 @@ PANELS = {
     "Label": "label",
     "Groups": "groups",
     "Compare": "compare",
+    "Change": "change",
     "My imagery": "imagery",
     "Map": "region",
     "Anywhere": "anywhere",
