@@ -60,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
     if args.top < 0:
         raise UsageError("--top must be 0 or more.")
     before, after = _both(args)
-    reference = None if args.reference is None else (*(open_table(path) for path in args.reference),)
+    reference = None
+    if args.reference is not None:
+        reference = open_table(args.reference[0]), open_table(args.reference[1])
     found = change(before, after, reference=reference)
     plain = _report(before, after, found, args.top)
     if args.out is not None:
@@ -88,7 +90,9 @@ def _both(args: argparse.Namespace) -> tuple[EmbeddingTable, EmbeddingTable]:
         raise UsageError("Give two sources, the earlier one first, or one table with dates.")
     if len(args.sources) == 1:
         table = open_table(args.sources[0])
-        return first_and_last(table) if args.dates is None else (*(on_date(table, d) for d in args.dates),)  # type: ignore[return-value]
+        if args.dates is None:
+            return first_and_last(table)
+        return on_date(table, args.dates[0]), on_date(table, args.dates[1])
     if args.dates is not None:
         raise UsageError("--dates chooses two dates of one table: give one table, or leave it out.")
     tables = [
