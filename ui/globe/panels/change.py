@@ -60,7 +60,7 @@ def draw(context: PanelContext) -> None:
 
 def _choose(context: PanelContext) -> Pair | None:
     """Let the user choose two dates of this table, or another table of the same ground and model."""
-    days = dates_of(context.table)
+    days = list(dates_of(context.table))
     others = _others(context)
     options = [*(["Two dates of this table"] if len(days) > 1 else []), *others]
     if not options:
