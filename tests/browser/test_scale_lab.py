@@ -16,11 +16,10 @@ def errors_shown(page: Page, count: int) -> None:
 @pytest.mark.parametrize("width", [1400, 400])
 def test_rows_and_patches_from_a_link(local_page: Page, serve, width: int):
     local_page.set_viewport_size({"width": width, "height": 900})
-    local_page.goto(
-        f"{serve(ROOT / 'app.py')}/Scale_Lab?model=scale_mae_tiny&sel=scales;count:3;row:2;col:3&tab=Patches"
-    )
+    local_page.goto(f"{serve(ROOT / 'app.py')}/Scale_Lab?model=scale_mae_tiny&sel=scales;count:3;row:2;col:3")
     errors_shown(local_page, 3)
     expect(local_page.get_by_text("own scale")).to_be_visible()
+    local_page.get_by_role("tab", name="Patches").click()
     expect(local_page.locator("[data-panel='alike-0'] img")).to_be_visible()
     expect(local_page.get_by_label("Row", exact=True)).to_have_value("2")
     expect(local_page.locator("[data-panel='attention-1']")).to_be_attached()

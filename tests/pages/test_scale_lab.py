@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from ui.scale_lab.choices import Choices, choices_from
 
 ROOT = Path(__file__).parents[2]
+TABS = ["Rows", "Animation", "Curves", "Sensitivity to the scale input", "Spectrum", "Patches"]
 
 
 def lab(**params):
@@ -96,17 +97,21 @@ def test_patches_tab_computes_only_what_a_control_affects(monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["tinymim_tiny", "scale_contrast_tiny"])
-@pytest.mark.parametrize("tab", ["Curves", "Sensitivity to the scale input", "Spectrum", "Patches"])
+@pytest.mark.parametrize("tab", TABS)
 def test_a_network_without_decoder_shows_inputs_and_embeddings(model, tab):
     test = lab(model=model, tab=tab, sel="scales;count:3")
     assert not test.exception and not test.error
-    assert any("no decoder" in caption.value for caption in test.caption) and not rows(test)
-    assert sum('data-panel="fed-' in html.proto.body for html in test.get("html")) == 1
+    said = [*test.caption, *test.info]
+    assert tab in ("Curves", "Patches") or any(
+        "no decoder" in one.value or "static" in one.value for one in said
+    )
+    assert not rows(test)
+    assert sum('data-panel="fed-' in html.proto.body for html in test.get("html")) == (tab == "Rows")
     drawn = {"Curves": "**Embedding drift**", "Patches": "## Feature colours"}.get(tab)
     assert drawn is None or drawn in [m.value for m in test.markdown]
 
 
-@pytest.mark.parametrize("tab", ["Sensitivity to the scale input", "Spectrum", "Patches"])
+@pytest.mark.parametrize("tab", [tab for tab in TABS if tab not in ("Rows", "Curves")])
 def test_every_tab_opens(tab):
     test = lab(model="scale_mae_tiny", tab=tab, sel="scales;count:2;row:3;col:4;block:1;head:0")
     assert not test.exception and not test.error
@@ -152,32 +157,56 @@ def test_choices_carry_over_to_the_other_lab():
         }
 
 
-@pytest.mark.parametrize(
-    ("scored", "tied"),
-    [
-        (
-            {"native_gsd": 0.0312, "log_gsd": 0.02588, "author_eval": 0.02591, "training_range": 0.02594},
-            ["log_gsd", "author_eval", "training_range"],
-        ),
-        ({"native_gsd": 0.0312, "log_gsd": 0.0258, "author_eval": 0.0259}, ["log_gsd"]),
-    ],
-)
-def test_policies_with_equal_shown_errors_tie(scored, tied):
-    from ui.scale_lab.sections import lowest_errors
+def test_a_verdict_names_a_winner_only_if_it_is_ahead():
+    from ui.scale_lab.sections import best_policies, policy_verdict
 
-    assert lowest_errors(scored) == tied
-
-
-def test_a_tie_is_reported_as_a_tie():
-    """On flat ground the shown errors of all policies are equal, so there is no best one."""
-    test = lab(
-        model="scale_mae_tiny", tab="Sensitivity to the scale input", sel="scales;count:2", mask="random-5-s1"
+    close = {"native_gsd": 27.00, "log_gsd": 27.02, "author_eval": 27.01}
+    assert policy_verdict(close) == (
+        "**GSD hardly matters to this network here:** 0.02 dB between policies, so none is best."
     )
+    tied = {"native_gsd": 25.0, "log_gsd": 27.02, "author_eval": 27.04}
+    assert best_policies(tied) == ["author_eval", "log_gsd"]
+    assert "tie, 2.04 dB ahead of the next" in policy_verdict(tied) and "best here" not in policy_verdict(
+        tied
+    )
+    clear = {"native_gsd": 25.0, "log_gsd": 27.0, "author_eval": 26.0}
+    assert best_policies(clear) == ["log_gsd"]
+    assert "log_gsd" in policy_verdict(clear) and "1.00 dB ahead of the next" in policy_verdict(clear)
+
+
+def test_the_verdict_on_the_page_agrees_with_its_table():
+    from ui.scale_lab.sections import TIE_DB
+
+    test = lab(
+        model="scale_mae_tiny",
+        tab="Sensitivity to the scale input",
+        sel="scales;count:2",
+        mask="random-50-s1",
+    )
+    assert not test.exception and not test.error
     table = next(frame.value for frame in test.dataframe if "Policy" in frame.value)
-    least = table["Error"].min()
-    tied = table[table["Error"] == least]["Policy"].tolist()
-    verdict = next(m.value for m in test.markdown if "lowest error" in m.value or "tie at" in m.value)
-    assert all(name in verdict for name in tied) and ("tie at" in verdict) == (len(tied) > 1)
+    psnr = table["PSNR of hidden pixels"].str.removesuffix(" dB").astype(float)
+    assert psnr.is_monotonic_decreasing
+    said = next(
+        m.value for m in test.markdown if "best here" in m.value or "tie" in m.value or "hardly" in m.value
+    )
+    assert ("hardly" in said) == (psnr.max() - psnr.min() < TIE_DB)
+
+
+def test_the_animation_moves_through_the_scales():
+    test = lab(model="scale_mae_tiny", tab="Animation", sel="scales;count:3")
+    slider = next(
+        one for one in test.select_slider if one.label == "Ground sample distance as fed" and one.key
+    )
+    shown = next(html.proto.body for html in test.get("html") if "played-combined" in html.proto.body)
+    before = slider.value
+    next(button for button in test.button if button.label == "Play").click().run()
+    assert not test.exception
+    after = next(one for one in test.select_slider if one.key == slider.key).value
+    assert after != before
+    assert shown not in [html.proto.body for html in test.get("html")]
+    next(button for button in test.button if button.label == "Pause").click().run()
+    assert next(one for one in test.select_slider if one.key == slider.key).value == after
 
 
 def test_same_pixels_hides_the_same_share_at_every_scale():

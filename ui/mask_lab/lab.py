@@ -24,7 +24,7 @@ PLACE = "tile"
 """All pictures of the lab show the same ground, so that the loupe follows in all of them."""
 KEYS = (
     ("L", "Loupe: the same place in all pictures"),
-    ("W", "Wipe: the original left of the pointer, the picture right of it"),
+    ("W", "Wipe: the original (or first picture) left of the pointer, the picture right of it"),
     ("+  −", "Zoom of the loupe"),
     ("D", "Large pictures, or all of equal size"),
     ("Arrow keys", "Move the loupe, with the keyboard focus on its toolbar"),

@@ -17,12 +17,18 @@ from core.session import PageView
 from core.units import metres
 from ui.shell import cached, state
 from ui.shell.escaping import plain
+from ui.shell.style import GROUP
 
 FIRST_TITLE = "Salt ponds, Utah"
 PAINTED = "cells"
 MAX_SIZE_ON_SLIDER = 14
 """Maximum of the size slider, in patches. A larger size from a link is kept until the slider is moved."""
 MIN_RES = 1e-6
+
+
+def group(title: str) -> None:
+    """A title above the controls that belong together."""
+    st.html(f"<div class='{GROUP}'>{title}</div>")
 
 
 def default_view() -> PageView:

@@ -14,7 +14,6 @@ from ui.pickers.model_picker import known_names, pick_model
 from ui.pickers.tile_picker import pick_tile
 from ui.shell import cached, state
 from ui.shell.escaping import plain
-from ui.shell.style import GROUP
 from ui.shell.uploads import access_problem
 
 
@@ -53,13 +52,13 @@ def edit(view: PageView, *, encoders: bool = False) -> PageView:
 
     `encoders` also offers networks without a decoder.
     """
-    _group("Picture and model")
+    controls.group("Picture and model")
     tile = controls.with_available_bands(pick_tile(view))
     name = pick_model(view, encoders=encoders)
     card = cached.card_of(name)
     side = (view.tile.size_px if name == view.model else None) or card.input_px
     grid = side // card.patch_px
-    _group("Mask")
+    controls.group("Mask")
     mask = controls.mask_controls(view.mask, grid, grid)
     policy = view.policy if name == view.model else controls.policy_of(card)
     with st.expander("Scale and input", icon=":material/straighten:"):
@@ -70,8 +69,3 @@ def edit(view: PageView, *, encoders: bool = False) -> PageView:
         )
         tile = controls.band_control(tile)
     return PageView(name, controls.hash_of(card), replace(tile, size_px=size), policy, mask)
-
-
-def _group(title: str) -> None:
-    """A title above the controls that belong together."""
-    st.html(f"<div class='{GROUP}'>{title}</div>")

@@ -92,6 +92,7 @@ def scale_controls(view: PageView) -> Choices:
     was, ignored = choices_from(view.selection)
     for sentence in ignored:
         st.warning(plain(sentence), icon=":material/link_off:")
+    controls.group("Scales")
     hold = (
         st.segmented_control(
             "Keep constant",

@@ -1,4 +1,4 @@
-"""The tabs under the Scale Lab's rows: curves over scale, response to res, spectra."""
+"""Tabs of the Scale Lab: curves over scale, response to res, spectra."""
 
 from __future__ import annotations
 
@@ -14,27 +14,22 @@ from core.engine.results import Reconstruction
 from core.engine.scales import Scale
 from core.errors import ExplorerError
 from core.evaluation.stats.spectrum import radial_power
-from core.judge import BANDS, band_errors
-from core.policy import POLICIES, Policy, res_text
+from core.judge import BANDS, band_errors, judge
+from core.policy import POLICIES, Policy
 from core.session import PageView
-from core.units import metres
+from core.units import decibels, metres
 from core.viz.scales import drift_chart, error_chart, spectrum_chart
 from ui.pickers import page_view
 from ui.scale_lab.accuracy import accuracy
+from ui.scale_lab.rows import NO_PICTURE
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
 RES = tuple(float(f"{res:.3g}") for res in np.geomspace(0.1, 300, 17))
-TABS = ("Curves", "Sensitivity to the scale input", "Spectrum", "Patches")
+TABS = ("Rows", "Animation", "Curves", "Sensitivity to the scale input", "Spectrum", "Patches")
 COMPARED = tuple(name for name, policy in POLICIES.items() if not policy.takes_value)
-CLOSE = 1.02
-DECIMALS = 4
-"""Decimals shown of an error; policies whose errors agree to these decimals tie."""
-
-NO_PICTURE = (
-    "This network has no decoder, so there is no reconstruction to compare. "
-    "Curves and Patches show its embeddings."
-)
+TIE_DB = 0.05
+"""Policies whose PSNR differs by less tie: nobody sees the difference, and another mask may reverse it."""
 
 
 def curves(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Reconstruction]) -> None:
@@ -91,6 +86,7 @@ def sensitivity(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequen
     res = sorted({*RES, *at.values()})
     tried = [replace(base, policy=Policy("manual", value)) for value in res]
     left, right = st.columns(2, gap="medium")
+    by_res: dict[float, Reconstruction] = {}
     errors: dict[float, Any] = {}
     if rows:
         with st.spinner(f"{len(tried)} values of res", show_time=True):
@@ -99,7 +95,8 @@ def sensitivity(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequen
                 for n, out in cached.reconstructions(tried, state.session_id())
                 if not isinstance(out, ExplorerError)
             }
-        errors = {res[n]: band_errors(out) or {} for n, out in done.items()}
+        by_res = {res[n]: out for n, out in done.items()}
+        errors = {value: band_errors(out) or {} for value, out in by_res.items()}
         bands = {band: [errors.get(value, {}).get(band) for value in res] for band in BANDS}
         with left:
             st.markdown("**Error of each band**")
@@ -110,45 +107,26 @@ def sensitivity(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequen
         st.markdown("**Embedding drift**")
         st.plotly_chart(drift_chart(res, drift, "res", at), key="drift by res")
     if rows:
-        _best_policy(
-            base, at, {name: errors[value]["combined"] for name, value in at.items() if errors.get(value)}
-        )
+        _best_policy(base, at, {name: by_res[value] for name, value in at.items() if value in by_res})
     else:
         st.caption(f"{NO_PICTURE} To compare policies, use kNN over scales under Curves.")
 
 
-def _res_text(base: PageView, policy: str, res: float) -> str:
-    ready = cached.prepared(base)
-    return res_text(Policy(policy), res, gsd_m=ready.fed.tile.gsd, native_gsd_m=ready.tile.native_gsd_m)
-
-
-def _best_policy(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]) -> None:
-    """List the policies by error, and show the best one with its recipe."""
+def _best_policy(base: PageView, at: Mapping[str, float], rows: Mapping[str, Reconstruction]) -> None:
+    """List the policies by PSNR, say whether they differ, and show the recipe of the best one."""
+    scored = {name: judge(row, ()).model.psnr for name, row in rows.items() if row.scored.any()}
     if not scored:
         st.caption("No patch is hidden at this scale, so there is no error to compare.")
         return
-    ranked = sorted(scored.items(), key=lambda item: item[1])
+    ranked = sorted(scored.items(), key=lambda item: -item[1])
     table = [
-        {"Policy": name, "res": round(at[name], 3), "Error": round(error, DECIMALS)} for name, error in ranked
+        {"Policy": name, "res": round(at[name], 3), "PSNR of hidden pixels": decibels(psnr)}
+        for name, psnr in ranked
     ]
-    error = st.column_config.NumberColumn(format=f"%.{DECIMALS}f")
-    st.dataframe(table, hide_index=True, width="stretch", column_config={"Error": error})
-    tied = lowest_errors(scored)
+    st.dataframe(table, hide_index=True, width="stretch")
+    st.markdown(policy_verdict(scored))
+    tied = best_policies(scored)
     best = tied[0]
-    if len(tied) > 1:
-        st.markdown(
-            f"**{plain(', '.join(tied[:-1]))}** and **{plain(tied[-1])}** tie at {scored[best]:.{DECIMALS}f}."
-        )
-    else:
-        st.markdown(
-            f"**{plain(best)}** (res {_res_text(base, best, at[best])}) has the lowest error here: "
-            f"{plain(POLICIES[best].summary)}."
-        )
-    if max(scored.values()) < CLOSE * scored[best]:
-        st.caption(
-            "All policies are within 2 %: this network hardly depends "
-            "on res here, and the ranking may be chance."
-        )
     if base.policy.name not in tied and st.button(f"Use {plain(best)}", icon=":material/check:"):
         state.jump(replace(page_view.current_view(), policy=Policy(best)))
     st.code(
@@ -159,10 +137,29 @@ def _best_policy(base: PageView, at: Mapping[str, float], scored: Mapping[str, f
     st.caption("One tile and one mask are weak evidence. Try several places before you adopt this recipe.")
 
 
-def lowest_errors(scored: Mapping[str, float]) -> list[str]:
-    """The policies with the lowest error to the decimals shown; several if they tie."""
-    error = min(round(value, DECIMALS) for value in scored.values())
-    return [name for name, value in scored.items() if round(value, DECIMALS) == error]
+def best_policies(scored: Mapping[str, float]) -> list[str]:
+    """The policies whose PSNR in decibels is within TIE_DB of the highest, best first."""
+    highest = max(scored.values())
+    return sorted(
+        (name for name, psnr in scored.items() if highest - psnr < TIE_DB), key=lambda n: -scored[n]
+    )
+
+
+def policy_verdict(scored: Mapping[str, float]) -> str:
+    """One sentence in Markdown: how much the policy matters, and which is best unless they tie."""
+    best, highest = best_policies(scored), max(scored.values())
+    spread = decibels(highest - min(scored.values()))
+    if len(best) == len(scored):
+        return f"**GSD hardly matters to this network here:** {spread} between policies, so none is best."
+    rest = decibels(highest - max(psnr for name, psnr in scored.items() if name not in best))
+    names = [f"**{plain(name)}**" for name in best]
+    if len(names) > 1:
+        tied = f"{', '.join(names[:-1])} and {names[-1]}"
+        return f"{tied} tie, {rest} ahead of the next policy; {spread} between the best and the worst."
+    return (
+        f"{names[0]} is best here, {rest} ahead of the next policy and {spread} ahead of the worst: "
+        f"{plain(POLICIES[best[0]].summary)}."
+    )
 
 
 def spectra(scales: Sequence[Scale], _views: Sequence[PageView], rows: Sequence[Reconstruction]) -> None:

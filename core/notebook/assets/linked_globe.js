@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:e807a6c0253f37cd12fa0b0f137724d5821517c9d71e7076c32d8e0569e4d774 licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:554193bcf12d547f0defa7eae4e33e749f0ee4542c86fd3361c8f7eaa3dc9dfa licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];

@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:e807a6c0253f37cd12fa0b0f137724d5821517c9d71e7076c32d8e0569e4d774 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:554193bcf12d547f0defa7eae4e33e749f0ee4542c86fd3361c8f7eaa3dc9dfa licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);

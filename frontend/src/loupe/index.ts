@@ -1,5 +1,5 @@
 // A toolbar for the pictures of a page (the figures of core/viz/sheet.py): a loupe at the same place in all of
-// them, a wipe to the original, their layout, and the page's keyboard shortcuts.
+// them, a wipe to the original (or a sheet's first picture), their layout, and the page's keyboard shortcuts.
 import { h, iconButton } from "../dom";
 import { mounted, type Instance } from "../mount";
 import toolbarCss from "../toolbar.css?inline";
@@ -42,7 +42,7 @@ class Loupe implements Instance<LoupeData> {
     () => this.use("loupe"),
   );
   private readonly wipe = iconButton(
-    "Wipe: the original left of the pointer",
+    "Wipe: the original or first picture left of the pointer",
     "W",
     '<rect x="3" y="4" width="18" height="16" rx="1"/><path d="M12 2v20"/>',
     () => this.use("wipe"),
@@ -209,11 +209,11 @@ class Loupe implements Instance<LoupeData> {
     }
     const all = samePlace(pointed, false);
     const named = (name: string) => all.find((picture) => panelOf(picture).dataset.panel === name);
-    const original = named("original");
-    const other = pointed === original ? named("combined") : original;
+    const before = named("original") ?? all[0];
+    const other = pointed === before ? (named("combined") ?? all[1]) : before;
     if (!other) return;
     const overlay = Overlay.over(pointed);
-    overlay.wipe(at, other, other === original ? "Original" : "Reconstruction");
+    overlay.wipe(at, other, other.alt.split(":")[0]!);
     this.overlays.push(overlay);
   }
 

@@ -1,4 +1,4 @@
-/*! loupe sources-sha256:e807a6c0253f37cd12fa0b0f137724d5821517c9d71e7076c32d8e0569e4d774 licences: loupe.licences.txt */
+/*! loupe sources-sha256:554193bcf12d547f0defa7eae4e33e749f0ee4542c86fd3361c8f7eaa3dc9dfa licences: loupe.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
@@ -140,7 +140,7 @@ var i = ".bar{flex-wrap:wrap;align-items:center;gap:6px 10px;margin-bottom:8px;d
 	overlays = [];
 	keys = [];
 	loupe = n("Loupe: the same place in all pictures", "L", "<circle cx=\"10\" cy=\"10\" r=\"6\"/><path d=\"m15 15 6 6\"/>", () => this.use("loupe"));
-	wipe = n("Wipe: the original left of the pointer", "W", "<rect x=\"3\" y=\"4\" width=\"18\" height=\"16\" rx=\"1\"/><path d=\"M12 2v20\"/>", () => this.use("wipe"));
+	wipe = n("Wipe: the original or first picture left of the pointer", "W", "<rect x=\"3\" y=\"4\" width=\"18\" height=\"16\" rx=\"1\"/><path d=\"M12 2v20\"/>", () => this.use("wipe"));
 	even = n("Pictures of equal size", "D", "<path d=\"M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z\"/>", () => this.lay(this.layout === "large" ? "even" : "large"));
 	zoomed = e("span", {
 		class: "zoom",
@@ -243,10 +243,10 @@ var i = ".bar{flex-wrap:wrap;align-items:center;gap:6px 10px;margin-bottom:8px;d
 			}
 			return;
 		}
-		let n = g(e, !1), r = (e) => n.find((t) => m(t).dataset.panel === e), i = r("original"), a = e === i ? r("combined") : i;
+		let n = g(e, !1), r = (e) => n.find((t) => m(t).dataset.panel === e), i = r("original") ?? n[0], a = e === i ? r("combined") ?? n[1] : i;
 		if (!a) return;
 		let o = c.over(e);
-		o.wipe(t, a, a === i ? "Original" : "Reconstruction"), this.overlays.push(o);
+		o.wipe(t, a, a.alt.split(":")[0]), this.overlays.push(o);
 	}
 	clear() {
 		for (let e of this.overlays) e.remove();
