@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
 from ..errors import LabelError
@@ -171,8 +172,7 @@ def fitted(table: EmbeddingTable, samples: Samples, spec: ModelSpec) -> Any:
 def softened(probability: NDArray[Any], temperature: float) -> NDArray[np.float64]:
     """Return probabilities (m, c) with their logits divided by a temperature (Guo et al. 2017)."""
     logits = np.log(np.clip(probability.astype(np.float64), 1e-6, None)) / temperature
-    weight = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float64)
+    return np.asarray(softmax(logits, axis=1), np.float64)
 
 
 def _fitted(
@@ -220,7 +220,7 @@ def _scored(
     )
 
     def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return weight @ np.bincount(groups, values)
+        return weight.astype(np.float64) @ np.bincount(groups, weights=values)
 
     rows = summed(np.ones(len(known)))
     if samples.kind == "class":
