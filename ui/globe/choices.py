@@ -11,7 +11,7 @@ import streamlit as st
 from core.atlas import EmbeddingTable
 from core.units import metres
 from ui.globe import tables
-from ui.globe.globe_state import GlobeView, can_undo, globe_view, set_globe_view, undo
+from ui.globe.globe_state import GlobePageView, can_undo, globe_view, set_globe_view, undo
 from ui.globe.map import colour
 from ui.shell import state
 from ui.shell.escaping import plain
@@ -28,7 +28,7 @@ def choose_table(names: Sequence[str]) -> str:
             f"The table {plain(requested)} is not available. {plain(name)} is shown instead.",
             icon=":material/table_view:",
         )
-    _pick("Table", list(names), name, lambda chosen: GlobeView(table=chosen), width=220)
+    _pick("Table", list(names), name, lambda chosen: GlobePageView(table=chosen), width=220)
     return name
 
 
@@ -106,12 +106,12 @@ def _pick(
     label: str,
     options: list[T],
     current: T,
-    view_for: Callable[[T], GlobeView],
+    view_for: Callable[[T], GlobePageView],
     *,
     width: int,
     format_func: Callable[[T], str] = str,
 ) -> None:
-    """Show a select box that follows the `GlobeView`; a choice updates the view before the page reruns."""
+    """Show a select box that follows the page's view; a choice updates it before the page reruns."""
     name = f"globe {label}"
     state.set_widget(name, current)
 

@@ -29,7 +29,7 @@ _VIEW, _WRITTEN, _HISTORY, _LINKED_PLACE = (
 
 
 @dataclass(frozen=True)
-class GlobeView:
+class GlobePageView:
     """What the Globe page shows, in plain values.
 
     `table` is the name of the open table ("": the first one). `model` and `gsd_m` choose among its rows (""
@@ -54,12 +54,12 @@ class GlobeView:
         return dict(self.panel_params).get(name, "")
 
 
-def globe_view() -> GlobeView:
+def globe_view() -> GlobePageView:
     """Return what the Globe page shows in this session."""
-    return state.recall(_VIEW, GlobeView())
+    return state.recall(_VIEW, GlobePageView())
 
 
-def set_globe_view(view: GlobeView, *, remember: bool = True) -> None:
+def set_globe_view(view: GlobePageView, *, remember: bool = True) -> None:
     """Show `view` from the next run on. `undo` returns to the previous one, unless only the camera moved."""
     current = globe_view()
     if view == current:
@@ -71,7 +71,7 @@ def set_globe_view(view: GlobeView, *, remember: bool = True) -> None:
 
 def undo() -> None:
     """Return to what was shown before the last change; the camera stays, unless the table changes."""
-    history: tuple[GlobeView, ...] = state.recall(_HISTORY, ())
+    history: tuple[GlobePageView, ...] = state.recall(_HISTORY, ())
     if history:
         state.keep(_HISTORY, history[:-1])
         current, previous = globe_view(), history[-1]
@@ -110,7 +110,7 @@ def publish() -> None:
     state.keep(_WRITTEN, params)
 
 
-def to_params(view: GlobeView) -> dict[str, str]:
+def to_params(view: GlobePageView) -> dict[str, str]:
     """Return the address parameters of a view; defaults are left out."""
     rows = "~".join(part for part in (view.model, f"{view.gsd_m:g}m" if view.gsd_m else "") if part)
     params = {
@@ -126,13 +126,13 @@ def to_params(view: GlobeView) -> dict[str, str]:
     return {name: value for name, value in params.items() if value}
 
 
-def from_params(params: Mapping[str, str]) -> tuple[GlobeView, tuple[str, ...]]:
+def from_params(params: Mapping[str, str]) -> tuple[GlobePageView, tuple[str, ...]]:
     """Read untrusted address parameters.
 
     Invalid ones are ignored and reported in a sentence each; nothing raises.
     """
     texts = {name: params.get(name, "") for name in PANEL_PARAMS}
-    view = GlobeView(
+    view = GlobePageView(
         panel_params=tuple(
             (name, text[:MAX_PARAM_CHARS]) for name, text in texts.items() if text and text.isprintable()
         )
@@ -168,7 +168,7 @@ def _camera_text(camera: Camera | None) -> str:
     )
 
 
-def _camera(view: GlobeView, text: str) -> GlobeView:
+def _camera(view: GlobePageView, text: str) -> GlobePageView:
     projection, *numbers = text.split(",")
     lon, lat, zoom = (float(number) for number in numbers[:3])
     x, y, plane_zoom = (*(float(number) if number else None for number in numbers[3:]), None, None, None)[:3]
@@ -187,18 +187,18 @@ def _area_text(selection: Selection | None) -> str:
     return f"{selection.side[0]}{selection.kind[0]}{encode_polygon(selection.polygon)}"
 
 
-def _area(view: GlobeView, text: str) -> GlobeView:
+def _area(view: GlobePageView, text: str) -> GlobePageView:
     side, kind = SIDES[text[:1]], KINDS[text[1:2]]
     return replace(view, selection=Selection(side, kind, decode_polygon(text[2:])))
 
 
-def _table(view: GlobeView, text: str) -> GlobeView:
+def _table(view: GlobePageView, text: str) -> GlobePageView:
     if len(text) > 120 or not text.isprintable():
         raise ValueError(text)
     return replace(view, table=text)
 
 
-def _rows(view: GlobeView, text: str) -> GlobeView:
+def _rows(view: GlobePageView, text: str) -> GlobePageView:
     model, _, gsd = text.rpartition("~")
     if not re.fullmatch(r"[\d.e+]+m", gsd):
         model, gsd = text, ""
@@ -207,7 +207,7 @@ def _rows(view: GlobeView, text: str) -> GlobeView:
     return replace(view, model=model, gsd_m=float(gsd[:-1]) if gsd else 0.0)
 
 
-def _by(view: GlobeView, text: str) -> GlobeView:
+def _by(view: GlobePageView, text: str) -> GlobePageView:
     if not re.fullmatch(r"groups|similar|column:\w{1,60}", text):
         raise (
             ValueError(text)
@@ -219,13 +219,13 @@ def _by(view: GlobeView, text: str) -> GlobeView:
     return replace(view, by=text)
 
 
-def _land(view: GlobeView, text: str) -> GlobeView:
+def _land(view: GlobePageView, text: str) -> GlobePageView:
     if text not in ("0", "1"):
         raise ValueError(text)
     return replace(view, land_only=text == "1")
 
 
-def _place(view: GlobeView, text: str) -> GlobeView:
+def _place(view: GlobePageView, text: str) -> GlobePageView:
     if len(text) > 200 or not text.isprintable():
         raise ValueError(text)
     return replace(view, place=text)

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from ui.globe.globe_state import GlobeView, set_globe_view
+from ui.globe.globe_state import GlobePageView, set_globe_view
 from ui.globe.tables import MapData
 from ui.shell import cached, jobs, opened_tables, state, uploads
 from ui.shell.escaping import plain
@@ -76,7 +76,7 @@ def area_button(name: str, path: Path, data: MapData, selected: NDArray[np.int64
 
 
 def _show(title: str) -> None:
-    set_globe_view(GlobeView(table=title))
+    set_globe_view(GlobePageView(table=title))
     st.rerun()
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable
 from core.session import PageView
-from ui.globe.globe_state import MAX_PARAM_CHARS, PANEL_PARAMS, GlobeView, globe_view, set_globe_view
+from ui.globe.globe_state import MAX_PARAM_CHARS, PANEL_PARAMS, GlobePageView, globe_view, set_globe_view
 from ui.globe.rows import identity_of, picture_url
 from ui.shell import cached, state
 from ui.shell.escaping import plain
@@ -227,7 +227,7 @@ def add_table(name: str, folder: Path, *, show: bool = False) -> None:
         state.keep(_TABLES, {**session_tables(), name: folder})
         request_rerun()
     if show and globe_view().table != name:
-        set_globe_view(GlobeView(table=name))
+        set_globe_view(GlobePageView(table=name))
     if show:
         state.keep(_SCROLLS, state.recall(_SCROLLS, 0) + 1)
         request_rerun()

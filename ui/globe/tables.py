@@ -21,7 +21,7 @@ from core.cli.verbs.atlas import WORLD
 from core.errors import ExplorerError
 from core.geo.catalogue import DATA_VARIABLE
 from core.geo.land import land_share
-from ui.globe.globe_state import GlobeView, globe_view, set_globe_view
+from ui.globe.globe_state import GlobePageView, globe_view, set_globe_view
 from ui.globe.panel_api import session_tables
 from ui.shell import cached, state
 from ui.shell.jobs import tables_of
@@ -116,7 +116,7 @@ def table_at(path: Path) -> EmbeddingTable:
     )
 
 
-def shows_land_only(view: GlobeView, table: EmbeddingTable) -> bool:
+def shows_land_only(view: GlobePageView, table: EmbeddingTable) -> bool:
     """Tell whether the sea is left out: as the user chose, or by default in the table of the app."""
     wanted = view.table in ("", SHIPPED) if view.land_only is None else view.land_only
     return wanted and has_land_and_sea(table)
@@ -197,7 +197,7 @@ def map_data(path: Path, model: str = "", gsd_m: float = 0.0, land_only: bool = 
 
 
 def shown_data(path: Path, whole: EmbeddingTable) -> MapData:
-    """Return the rows that the `GlobeView` asks for; the sea is included if the selected place lies there."""
+    """Return the rows that the page's view asks for; the sea is included if the selected place lies there."""
     view = globe_view()
     land_only = shows_land_only(view, whole)
     data = map_data(path, view.model, view.gsd_m, land_only)

@@ -131,7 +131,8 @@ def _read_geotiff(path: Path, decode: Decode, rows: slice, cols: slice) -> Float
     pieces: list[Floats] = []
     with quiet_rasterio(), rasterio.open(path, driver="GTiff") as file:
         for first in range(0, len(lines), deep):
-            window = Window(left, lines[first], right - left, min(deep, len(lines) - first))  # pyright: ignore[reportCallIssue]
+            size = right - left, min(deep, len(lines) - first)
+            window = Window(left, lines[first], *size)  # pyright: ignore[reportCallIssue]
             pieces.append(decode(file.read(window=window)[:, :, ::across]).transpose(1, 2, 0))
     return np.concatenate(pieces) if len(pieces) != 1 else pieces[0]
 

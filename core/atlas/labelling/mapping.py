@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from ..store.table import EmbeddingTable
 from .area import AreaEstimate, covered_km2, estimate_areas, tile_areas
 from .sampling import Samples
-from .validation import DEFAULTS, Assessment, ModelSpec, Step, assess, fitted, predicted_by, softened, thinned
+from .validation import (
+    DEFAULTS,
+    Assessment,
+    FitProgress,
+    ModelSpec,
+    assess,
+    fitted,
+    predicted_by,
+    softened,
+    thinned,
+)
 
 CHUNK = 65_536
 LEVEL = 0.9
@@ -39,7 +49,7 @@ class LabelMap:
 
 def label_map(
     table: EmbeddingTable, samples: Samples, spec: ModelSpec = DEFAULTS
-) -> Generator[Step, None, LabelMap]:
+) -> Generator[FitProgress, None, LabelMap]:
     """Validate, fit to all labelled rows, and predict every row, yielding progress. Raises LabelError."""
     keep, thinning = thinned(samples)
     if thinning:
@@ -49,7 +59,7 @@ def label_map(
         )  # fmt: skip
     assessment = yield from assess(table, samples, spec)
     total = -(-len(table) // CHUNK)
-    yield Step(0, total, "Mapping every tile")
+    yield FitProgress(0, total, "Mapping every tile")
     model = fitted(table, samples, spec)
     spread = _spread(table, samples, assessment) if samples.kind == "number" else None
     values = np.full(len(table), np.nan, np.float32)
@@ -71,7 +81,7 @@ def label_map(
                 values[rows] = found.argmax(axis=1)
                 entropy = -(found * np.log(np.maximum(found, 1e-12))).sum(axis=1)
                 uncertainty[rows] = entropy / np.log(width)
-        yield Step(number + 1, total, "Mapping every tile")
+        yield FitProgress(number + 1, total, "Mapping every tile")
     return LabelMap(
         samples, spec, assessment, values, uncertainty, probability, _areas(table, values, assessment),
         (*samples.problems, *assessment.problems),

@@ -47,7 +47,7 @@ DEFAULTS = ModelSpec()
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class SplitScores:
     """Held-out predictions of one way to split: `predicted` (s,), NaN for rows in no test fold.
 
     `measures` are accuracy, balanced_accuracy and macro_f1, or r2, rmse and mae. `interval` is the central
@@ -72,20 +72,20 @@ class Assessment:
     training rows and the first measure in the strictest way.
     """
 
-    ways: tuple[Scores, ...]
+    ways: tuple[SplitScores, ...]
     temperature: float
     calibration_error: tuple[float, float] | None
     curve: tuple[tuple[int, float], ...]
     problems: tuple[str, ...]
 
     @property
-    def strictest(self) -> Scores:
+    def strictest(self) -> SplitScores:
         """The way that keeps training and test rows farthest apart."""
         return self.ways[-1]
 
 
 @dataclass(frozen=True)
-class Step:
+class FitProgress:
     """Progress: `done` of `total` fits, and what comes next."""
 
     done: int
@@ -103,7 +103,7 @@ def thinned(samples: Samples) -> tuple[NDArray[np.int64], str]:
 
 def assess(
     table: EmbeddingTable, samples: Samples, spec: ModelSpec = DEFAULTS
-) -> Generator[Step, None, Assessment]:
+) -> Generator[FitProgress, None, Assessment]:
     """Cross-validate a method on labelled rows, yielding progress.
 
     Raises LabelError for fewer than FEWEST_ROWS rows or classes with a single row.
@@ -122,11 +122,11 @@ def assess(
     splits += [each for each in (blocks, regions) if each is not None]
     curve = CURVE if spec.curve else ()
     total = sum(len(each.folds) for each in splits) + len(curve) * len(splits[-1].folds)
-    done, ways, raw = 0, list[Scores](), list[NDArray[np.float64] | None]()
+    done, ways, raw = 0, list[SplitScores](), list[NDArray[np.float64] | None]()
     for split in splits:
         predicted, scores = _empty(samples)
         for train, test in split.folds:
-            yield Step(done, total, f"Validating: {split.note}")
+            yield FitProgress(done, total, f"Validating: {split.note}")
             _predict_into(_fitted(features, samples, train, spec), features, test, predicted, scores)
             done += 1
         raw.append(scores)
@@ -145,7 +145,7 @@ def assess(
         predicted, scores = _empty(samples)
         used: list[int] = []
         for number, (train, test) in enumerate(splits[-1].folds):
-            yield Step(done, total, f"Learning curve: {share:.0%} of the labels")
+            yield FitProgress(done, total, f"Learning curve: {share:.0%} of the labels")
             done += 1
             part = _part(train, truth, samples.kind, share, spec.seed + number)
             if len(part) < 4 or len(np.unique(truth[part])) < 2:
@@ -157,7 +157,7 @@ def assess(
     if curve:
         whole = round(float(np.mean([len(train) for train, _ in splits[-1].folds])))
         points.append((whole, next(iter(ways[-1].measures.values()))))
-    yield Step(total, total, "Validated")
+    yield FitProgress(total, total, "Validated")
     return Assessment(
         tuple(ways), temperature, calibration, tuple(points),
         tuple(problems),
@@ -211,7 +211,7 @@ def _predict_into(
 
 def _scored(
     split: Folds, samples: Samples, predicted: NDArray[np.float64], scores: NDArray[np.float64] | None
-) -> Scores:
+) -> SplitScores:
     known = np.flatnonzero(np.isfinite(predicted))
     truth, found = samples.values[known], predicted[known]
     _, groups = np.unique(split.groups[known], return_inverse=True)
@@ -232,7 +232,7 @@ def _scored(
     if samples.kind == "class" and low == high:  # all right or all wrong: Wilson's interval over the groups
         width = Z95**2 / (groups.max() + 1 + Z95**2)
         low, high = max(0.0, low - width), min(1.0, high + width)
-    return Scores(
+    return SplitScores(
         split.name, split.note, predicted, scores, _measures(samples, predicted),
         (float(low), float(high)), _confusion(samples, predicted),
     )  # fmt: skip

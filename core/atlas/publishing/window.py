@@ -17,7 +17,8 @@ from ..formats.grid import quiet_rasterio
 from ..store.grid_rows import Bounds, windows
 
 MODEL_PAGES = {
-    "alphaearth-v1": "https://developers.google.com/earth-engine/datasets/catalog/GOOGLE_SATELLITE_EMBEDDING_V1_ANNUAL",
+    "alphaearth-v1": "https://developers.google.com/earth-engine/datasets/catalog/"
+    "GOOGLE_SATELLITE_EMBEDDING_V1_ANNUAL",
     "tessera": "https://github.com/ucam-eo/tessera",
     "copernicus-fm": "https://github.com/zhu-xlab/Copernicus-FM",
 }

@@ -9,10 +9,10 @@ from earth_mae_components import Camera, Selection, encode_polygon
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.globe.globe_state import PANEL_PARAMS, GlobeView, from_params, to_params
+from ui.globe.globe_state import PANEL_PARAMS, GlobePageView, from_params, to_params
 from ui.shell.state import GLOBE_PARAMS
 
-SHOWN = GlobeView(
+SHOWN = GlobePageView(
     table="The world at 7 to 30 km",
     model="scale_contrast_tiny (7618ae81) vector",
     gsd_m=7400.0,
@@ -32,18 +32,20 @@ def test_state_round_trips_through_the_address() -> None:
 
 
 def test_defaults_are_left_out() -> None:
-    assert to_params(GlobeView()) == {}
-    assert from_params({}) == (GlobeView(), ())
+    assert to_params(GlobePageView()) == {}
+    assert from_params({}) == (GlobePageView(), ())
 
 
 @pytest.mark.parametrize("rows", [("", 15_000.0), ("one vector", 0.0), ("one~two", 7.5)])
 def test_any_model_name_and_gsd_round_trips(rows: tuple[str, float]) -> None:
-    shown = GlobeView(model=rows[0], gsd_m=rows[1])
+    shown = GlobePageView(model=rows[0], gsd_m=rows[1])
     assert from_params(to_params(shown))[0] == shown
 
 
 def test_a_click_is_not_written_as_an_area() -> None:
-    assert "area" not in to_params(GlobeView(selection=Selection("globe", "click", ((1.0, 2.0),), 1, (5,))))
+    assert "area" not in to_params(
+        GlobePageView(selection=Selection("globe", "click", ((1.0, 2.0),), 1, (5,)))
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_a_click_is_not_written_as_an_area() -> None:
 )
 def test_invalid_values_are_ignored_and_reported(name: str, text: str) -> None:
     view, ignored = from_params({name: text})
-    assert view == GlobeView()
+    assert view == GlobePageView()
     assert len(ignored) == 1 and ignored[0].startswith(f'"{name}" in the link was ignored. ')
 
 
@@ -80,7 +82,7 @@ def test_no_link_raises(params: Mapping[str, str]) -> None:
 
 def test_a_lasso_of_two_thousand_vertices_fits() -> None:
     ring = tuple((n / 10.0, 10.0 if n % 2 else -10.0) for n in range(2000))
-    shown = GlobeView(selection=Selection("plane", "lasso", ring))
+    shown = GlobePageView(selection=Selection("plane", "lasso", ring))
     found, left_out = from_params({"area": "pl" + encode_polygon(ring)})
     assert not left_out
     assert found.selection is not None and len(found.selection.polygon) == 2000

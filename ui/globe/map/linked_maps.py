@@ -75,7 +75,7 @@ def coast() -> bytes:
 
 
 def read_browser_events(data: MapData) -> None:
-    """Apply what the user did on the maps since the last run to the `GlobeView`; call it before drawing."""
+    """Apply what the user did on the maps since the last run to the page's view; call it before drawing."""
     news = globe_news(KEY)
     if news.camera is not None and news.camera_about == globe_view().table:
         set_globe_view(replace(globe_view(), camera=news.camera), remember=False)

@@ -18,7 +18,7 @@ from core.viz.theme import CLASSES, HEAT, VIRIDIS, colour_map
 from ui.globe import panel_api as api
 from ui.globe.panel_api import Layer, PanelContext
 from ui.globe.panels.downloads import downloads
-from ui.globe.panels.label_form import Choices, ask
+from ui.globe.panels.label_form import LabelChoices, ask
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
@@ -63,7 +63,7 @@ def _explain() -> None:
     )
 
 
-def _learn(context: PanelContext, labels: Labels, choices: Choices) -> LabelMap:
+def _learn(context: PanelContext, labels: Labels, choices: LabelChoices) -> LabelMap:
     """Place, validate and map, with a progress bar; leaving the panel stops it."""
     bar = st.progress(0.0, "Placing the labels on the tiles")
     try:

@@ -22,7 +22,7 @@ AUTOMATIC, NONE = "automatic", "none"
 
 
 @dataclass(frozen=True)
-class Choices:
+class LabelChoices:
     """What the user chose: how labels are read, placed and learned from."""
 
     columns: LabelColumns
@@ -30,7 +30,7 @@ class Choices:
     model: ModelSpec
 
 
-def ask() -> tuple[Labels | None, str, Choices]:
+def ask() -> tuple[Labels | None, str, LabelChoices]:
     """Let the user upload a file and choose; return its labels (None without a file), digest and settings."""
     file = st.file_uploader(
         f"Labels: GeoJSON, GeoPackage, CSV with lon and lat, or Parquet; at most {UPLOAD_MB} MB",
@@ -55,7 +55,7 @@ def ask() -> tuple[Labels | None, str, Choices]:
         labels = _read(content, file.name, digest, read)
         _describe(labels)
     with st.expander("Settings", icon=":material/tune:"):
-        choices = Choices(read, _sampling(labels), _model(labels))
+        choices = LabelChoices(read, _sampling(labels), _model(labels))
     return labels, digest, choices
 
 

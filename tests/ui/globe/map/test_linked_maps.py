@@ -12,7 +12,7 @@ from earth_mae_components import Selection
 from core.atlas import EmbeddingTable, TableError, make_rows
 from tests.globe_tables import write_world
 from ui.globe import tables
-from ui.globe.globe_state import GlobeView
+from ui.globe.globe_state import GlobePageView
 from ui.globe.map.linked_maps import nearest_row, selected_rows
 from ui.globe.tables import MapData, Surface
 
@@ -94,11 +94,11 @@ def test_land_only_leaves_out_the_sea_and_no_land(tmp_path: Path) -> None:
 def test_only_the_table_of_the_app_leaves_out_the_sea_unless_asked(tmp_path: Path) -> None:
     table = tables.map_data(write_world(tmp_path / "one", 50)).table
     for view, expected in (
-        (GlobeView(), True),
-        (GlobeView(table=tables.SHIPPED), True),
-        (GlobeView(table="mine"), False),
-        (GlobeView(table="mine", land_only=True), True),
-        (GlobeView(land_only=False), False),
+        (GlobePageView(), True),
+        (GlobePageView(table=tables.SHIPPED), True),
+        (GlobePageView(table="mine"), False),
+        (GlobePageView(table="mine", land_only=True), True),
+        (GlobePageView(land_only=False), False),
     ):
         assert tables.shows_land_only(view, table) is expected
 

@@ -29484,7 +29484,7 @@ var wI = class extends Fw {
 		return TI;
 	}
 };
-DI.displayName = "GlobeView";
+DI.displayName = "GlobePageView";
 // node_modules/@deck.gl/core/dist/lib/layer-extension.js
 var OI = class {
 	static get componentName() {
