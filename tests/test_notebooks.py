@@ -13,21 +13,7 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
-OLDER = {
-    "01_mask_and_reconstruct",
-    "02_paint_and_judge",
-    "03_three_papers",
-    "04_train_a_small_model",
-    "05_gsd_and_frequency",
-    "06_evaluate",
-    "07_your_own_imagery",
-    "08_globe",
-}
-"""Not yet rewritten as chapters with a question and findings."""
-CHAPTERS = [path for path in NOTEBOOKS if path.stem not in OLDER]
-
 every = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-every_chapter = pytest.mark.parametrize("notebook", CHAPTERS, ids=lambda path: path.stem)
 
 
 def cells(notebook: Path, kind: str) -> list[dict[str, Any]]:
@@ -54,7 +40,7 @@ def test_imported_names_exist(notebook: Path) -> None:
     assert not [(module, name) for module, name in ours if not hasattr(importlib.import_module(module), name)]
 
 
-@every_chapter
+@every
 def test_a_saved_notebook_reads_as_a_chapter(notebook: Path) -> None:
     """It asks a question, links to a paper, says how to run it, and keeps a picture and a finding."""
     text = "\n".join("".join(cell["source"]) for cell in cells(notebook, "markdown"))
@@ -89,6 +75,6 @@ def repeat(notebook: Path) -> None:
 
 
 @pytest.mark.slow
-@every_chapter
+@every
 def test_every_notebook_repeats(notebook: Path) -> None:
     repeat(notebook)
