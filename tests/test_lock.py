@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 APP, DEV = ("requirements.txt", "requirements.lock"), ("requirements-dev.txt", "requirements-dev.lock")
@@ -72,10 +73,11 @@ def test_installed_versions_are_the_locked_ones(requirements, locks):
         except importlib.metadata.PackageNotFoundError:  # an extra, or for another system
             continue
         needed.add(name)
+        required = map(Requirement, distribution.requires or ())
         names += [
-            plain(re.split(r"[\s\[<>=!~;(]", line, maxsplit=1)[0])
-            for line in distribution.requires or ()
-            if "extra ==" not in line
+            plain(each.name)
+            for each in required
+            if each.marker is None or each.marker.evaluate({"extra": ""})
         ]
     installed = {name: importlib.metadata.version(name) for name in needed}
     wrong = {name: version for name, version in installed.items() if version not in versions.get(name, ())}

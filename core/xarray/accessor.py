@@ -21,6 +21,7 @@ from ..geo.tile import RGB, GeoError, Tile, TileRef, TileSpec, Window
 from ..masking import Mask, MaskSpec, mask_to_text
 from ..models.base import Encoder
 from ..policy import Policy
+from ..units import metres
 from . import blocks
 from .georeference import (
     Georeference,
@@ -216,7 +217,7 @@ class MaeAccessor:
         across, down = self.gsd_m
         if max(across / down, down / across) > SQUARE:
             warnings.warn(
-                f"A pixel of this array is {across:.3g} x {down:.3g} m on the ground, so the network sees "
+                f"A pixel of this array is {metres(across)} by {metres(down)} on the ground, so the network sees "
                 "a stretched picture: reproject it first, for example to UTM.",
                 stacklevel=3,
             )

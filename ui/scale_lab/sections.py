@@ -26,7 +26,14 @@ from ui.shell import cached, state
 from ui.shell.escaping import plain
 
 RES = tuple(float(f"{res:.3g}") for res in np.geomspace(0.1, 300, 17))
-TABS: tuple[str, ...] = ("Rows", "Animation", "Curves", "Sensitivity to the scale input", "Spectrum", "Patches")
+TABS: tuple[str, ...] = (
+    "Rows",
+    "Animation",
+    "Curves",
+    "Sensitivity to the scale input",
+    "Spectrum",
+    "Patches",
+)
 COMPARED = tuple(name for name, policy in POLICIES.items() if not policy.takes_value)
 TIE_DB = 0.05
 """Policies whose PSNR differs by less tie: nobody sees the difference, and another mask may reverse it."""

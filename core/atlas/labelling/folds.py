@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...geo.ground import MEAN_EARTH_RADIUS_M
+from ...units import metres
 from ..errors import LabelError
 from .sampling import Samples
 
@@ -77,7 +78,7 @@ def block_folds(
     else:
         splitter = GroupKFold(count, shuffle=True, random_state=seed)
     splits = _usable(samples, tuple(splitter.split(rows, samples.values, blocks)))
-    note = f"{count} folds of {number:,} blocks, {side:.3g} km across"
+    note = f"{count} folds of {number:,} blocks, {metres(1000 * side)} across"
     return Folds("blocks", splits, blocks, note) if splits else None
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from ...geo.ground import MEAN_EARTH_RADIUS_M
+from ...units import metres
 from ..errors import LabelError
 from ..store.table import EmbeddingTable
 from .outlines import bounds_of, on_sphere, outlines_of
@@ -46,7 +47,7 @@ class SamplingSpec:
                 f"The smallest share must be greater than 0 and at most 1; {self.min_share:g} is not."
             )
         if not 0 <= self.distance_m <= 1e7:
-            raise LabelError(f"The distance must be 0 to 10,000 km; {self.distance_m:g} m is not.")
+            raise LabelError(f"The distance must be 0 to 10,000 km; {metres(self.distance_m)} is not.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
+from ...units import metres
 from ..errors import LabelError
 from ..store.table import EmbeddingTable
 from .estimators import Method, estimator
@@ -40,7 +41,9 @@ class ModelSpec:
         if not 2 <= self.folds <= 20:
             raise LabelError(f"Cross-validation takes 2 to 20 folds; {self.folds} are not.")
         if self.block_km is not None and not 0 < self.block_km <= 10_000:
-            raise LabelError(f"A block measures up to 10,000 km; {self.block_km:g} km is not valid.")
+            raise LabelError(
+                f"A block measures up to 10,000 km; {metres(1000 * self.block_km)} is not valid."
+            )
 
 
 DEFAULTS = ModelSpec()
