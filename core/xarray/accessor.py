@@ -217,8 +217,8 @@ class MaeAccessor:
         across, down = self.gsd_m
         if max(across / down, down / across) > SQUARE:
             warnings.warn(
-                f"A pixel of this array is {metres(across)} by {metres(down)} on the ground, so the network sees "
-                "a stretched picture: reproject it first, for example to UTM.",
+                f"A pixel of this array is {metres(across)} by {metres(down)} on the ground, so the network "
+                "sees a stretched picture: reproject it first, for example to UTM.",
                 stacklevel=3,
             )
         red, green, blue = (names[band] for band in chosen)
