@@ -85,13 +85,13 @@ def test_undo_and_start_over(open_page: Open, sheets: Path) -> None:
 
 @pytest.mark.usefixtures("data")
 def test_a_link_restores_marks_and_changes_go_to_a_copy(open_page: Open, sheets: Path) -> None:
-    first = marked(open_page(PAGE, tab="Label"))
+    first = marked(open_page(PAGE, tab="Label"), 1, 1)
     key = param(first, "labels")
     content = (sheets / f"{key}.json").read_bytes()
     other = no_exception(open_page(PAGE, tab="Label", labels=key))
-    assert "**2** yes · **2** no" in text_of(other) and param(other, "by") == "painted"
+    assert "**1** yes · **1** no" in text_of(other) and param(other, "by") == "painted"
     press(other, "likely", 0, "No")
-    assert "**2** yes · **3** no" in text_of(other)
+    assert "**1** yes · **2** no" in text_of(other)
     assert param(other, "labels") != key
     assert (sheets / f"{key}.json").read_bytes() == content
 
