@@ -97,4 +97,4 @@ def test_the_table_of_numbers_stays_within_the_margin(local_page: Page, address:
     table = page.get_by_test_id("stDataFrame").first.bounding_box()
     title = page.get_by_test_id("stHeading").first.bounding_box()
     assert table and title
-    assert table["x"] + table["width"] <= title["x"] + title["width"] + 1 <= 1400 - 50
+    assert table["x"] + table["width"] <= title["x"] + title["width"] + 1 <= 1400 - 30

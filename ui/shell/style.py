@@ -41,6 +41,7 @@ _CONTRAST = f"""
 [data-testid=stMultiSelect] [data-tag], [data-testid=stMultiSelect] [data-tag] * {{
   color: {_ON_PRIMARY} !important }}
 .js-plotly-plot .main-svg text:not([style*="fill: rgb(255, 255, 255)"]) {{ fill: {_QUIET} !important }}
+[data-testid^=stBaseButton-secondary] kbd {{ opacity: 1; color: {_QUIET} !important }}
 [data-testid=stCode] code, [data-testid=stCode] code span, [data-testid=stJson] * {{
   color: {_CODE} !important }}
 """ + "".join(
