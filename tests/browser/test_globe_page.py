@@ -305,12 +305,12 @@ def test_recolouring_by_likeness_sends_a_byte_a_point_and_back_and_undo_take_it_
     expect(legend.locator("summary")).to_have_text(likeness)
     local_page.wait_for_function(RESTS)
     local_page.go_back()
-    expect(legend).to_have_count(0)
+    expect(legend.locator("summary")).not_to_have_text(likeness)
     local_page.wait_for_function(RESTS)
     local_page.go_forward()
     expect(legend.locator("summary")).to_have_text(likeness)
     local_page.get_by_role("button", name="Undo", exact=True).click()
-    expect(legend).to_have_count(0)
+    expect(legend.locator("summary")).not_to_have_text(likeness)
 
 
 def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(
