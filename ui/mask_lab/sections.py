@@ -111,7 +111,6 @@ def comparison(view: PageView, result: Reconstruction) -> None:
         digits=3,
         key="compare",
     )
-    st.caption("Point at a pixel to read its value in both pictures, 0 to 1.")
     if pinned:
         st.caption(f"Pinned: {plain(pinned_result.recipe.caption())}")
 
