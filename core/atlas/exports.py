@@ -1,10 +1,12 @@
-"""Export of values per row: GeoJSON and GeoParquet outlines, or a cloud-optimised GeoTIFF of means."""
+"""Exports values per row: outlines as GeoJSON, GeoParquet or PMTiles, or a raster of means as COG."""
 
 from __future__ import annotations
 
 import io
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,19 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
+from .analysis.project import colours
 from .errors import TableError
+from .store.frames import outlines
 from .store.table import EmbeddingTable
 
 GEOJSON_ROWS = 60_000
 WIDEST_PX = 4_096
 CELLS_PER_TILE = 3
+DEEPEST_ZOOM = 14
+SMALLEST_PX = 8
+"""PMTiles end at the zoom level where a typical outline is this tall, of 256 a tile; web maps enlarge it."""
+TILE_BYTES, TILE_FEATURES = 500_000, 50_000
+"""Limits of one vector tile, which GDAL keeps by leaving out features."""
 OWN_COLUMNS = ("unique_id", "product_id", "gsd_m", "model", "checkpoint_sha256")
 
 Columns = Mapping[str, NDArray[Any] | Sequence[Any]]
@@ -28,7 +37,7 @@ def geojson(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any]
 
     Raises TableError if no row has a place, a column has another length, or there are over GEOJSON_ROWS rows.
     """
-    shapes, placed = _shapes(table, columns)
+    shapes, placed = _outlines(table, columns)
     if len(placed) > GEOJSON_ROWS:
         raise TableError(
             f"{len(placed):,} outlines are too many for GeoJSON ({GEOJSON_ROWS:,} at most): "
@@ -49,7 +58,7 @@ def geoparquet(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, A
     import geopandas as gpd
     import pyarrow.parquet as pq
 
-    shapes, placed = _shapes(table, columns)
+    shapes, placed = _outlines(table, columns)
     frame = gpd.GeoDataFrame(
         _attributes(table, columns, placed).to_pandas(), geometry=shapes, crs="EPSG:4326"
     )
@@ -77,7 +86,7 @@ def cog(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any] | N
     from rasterio.shutil import copy
     from rasterio.transform import from_bounds
 
-    shapes, placed = _shapes(table, columns)
+    shapes, placed = _outlines(table, columns)
     bounds, width, height = _grid(shapes)
     transform = from_bounds(*bounds, width, height)
     bands = [
@@ -104,17 +113,38 @@ def cog(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any] | N
         return bytes(finished.read())
 
 
-def _shapes(table: EmbeddingTable, columns: Columns) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def pmtiles(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any] | None = None) -> bytes:
+    """Return each placed row in vector tiles, one file that a web map reads in pieces from any file server.
+
+    The layer "embeddings" has the columns and `colour`, by which rows with similar vectors look alike
+    (`project.colours`). Rows beyond 85 degrees north or south are outside Web Mercator.
+    Raises as `geojson` does.
+    """
+    import geopandas as gpd
+
+    shapes, placed = _outlines(table, columns)
+    red, green, blue = colours(table).T.astype(int)
+    hexadecimal = [f"#{code:06x}" for code in (red << 16 | green << 8 | blue).tolist()]
+    values = _attributes(table, {**columns, "colour": hexadecimal}, placed).to_pandas()
+    frame = gpd.GeoDataFrame(values, geometry=shapes, crs="EPSG:4326")
+    with tempfile.TemporaryDirectory(prefix="earth-mae-tiles-") as folder:
+        path = Path(folder, "tiles.pmtiles")
+        frame.to_file(
+            path, driver="PMTiles", layer="embeddings", engine="pyogrio", NAME=table.name,
+            DESCRIPTION=json.dumps(dict(about or {})), MINZOOM=0, MAXZOOM=_last_zoom(shapes),
+            MAX_SIZE=TILE_BYTES, MAX_FEATURES=TILE_FEATURES,
+        )  # fmt: skip
+        return path.read_bytes()
+
+
+def _outlines(table: EmbeddingTable, columns: Columns) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the outlines of the placed rows, and those rows; a row with only a centre becomes a point."""
     wrong = next((name for name, values in columns.items() if len(values) != len(table)), None)
     if wrong is not None:
         raise TableError(
             f"The column {wrong} has {len(columns[wrong]):,} values for {len(table):,} rows: give one each."
         )
-    shapes = np.asarray(shapely.from_wkb(table.columns["geometry"].to_numpy()), object)
-    lon, lat = table.lonlat.T
-    bare = ~shapely.is_geometry(shapes) & np.isfinite(lon) & np.isfinite(lat)
-    shapes[bare] = shapely.points(lon[bare], lat[bare])
+    shapes = outlines(table)
     placed = np.flatnonzero(shapely.is_geometry(shapes))
     if not len(placed):
         raise TableError(
@@ -129,6 +159,13 @@ def _attributes(table: EmbeddingTable, columns: Columns, placed: NDArray[np.int6
     for name, values in columns.items():
         own = own.append_column(name, pa.array(values, from_pandas=True))
     return own.take(pa.array(placed))
+
+
+def _last_zoom(shapes: NDArray[Any]) -> int:
+    height = float(np.median(np.diff(shapely.bounds(shapes)[:, [1, 3]], axis=1)))
+    if height <= 0:  # points
+        return DEEPEST_ZOOM
+    return int(np.clip(np.ceil(np.log2(360 * SMALLEST_PX / (256 * height))), 0, DEEPEST_ZOOM))
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A value for every row as GeoJSON, GeoParquet and COG, read back by other programs."""
+"""A value for every row as GeoJSON, GeoParquet, PMTiles and COG, read back by other programs."""
 
 import io
 import json
@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import shapely
+from pmtiles import reader as pmtiles_reader
 
 from core.atlas import EmbeddingTable, TableError, make_rows
 from core.atlas import exports as module
-from core.atlas.exports import cog, geojson, geoparquet
+from core.atlas.exports import cog, geojson, geoparquet, pmtiles
 
 
 @pytest.fixture
@@ -47,6 +48,30 @@ def test_geoparquet_is_read_back_with_its_places(table, columns):
     assert found.crs.to_epsg() == 4326 and {"unique_id", "model", "probability", "mark"} <= set(found.columns)
     np.testing.assert_allclose(found.probability, columns["probability"])
     assert found.geometry[5].contains(shapely.Point(table.lonlat[5]))
+
+
+def test_pmtiles_hold_every_outline_at_the_last_zoom(table, columns, tmp_path):
+    path = tmp_path / "a.pmtiles"
+    path.write_bytes(pmtiles(table, columns, about={"title": "rivers"}))
+    with path.open("rb") as file:
+        reader = pmtiles_reader.Reader(pmtiles_reader.MmapSource(file))
+        header, about = reader.header(), reader.metadata()
+        assert reader.get(0, 0, 0)
+    assert json.loads(about["description"]) == {"title": "rivers"}
+    assert header["min_zoom"] == 0 < header["max_zoom"] <= module.DEEPEST_ZOOM
+    found = gpd.read_file(path, engine="pyogrio").to_crs(4326)
+    shown = found.drop_duplicates("unique_id").set_index("unique_id")
+    assert len(shown) == 300 and shown.colour.str.fullmatch("#[0-9a-f]{6}").all()
+    sixth = shown.loc[table.columns["unique_id"][5].as_py()]
+    assert sixth.probability == pytest.approx(columns["probability"][5])
+    assert sixth.geometry.distance(shapely.Point(table.lonlat[5])) < 0.01
+
+
+def test_a_crowded_tile_stays_small(table, columns, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "TILE_FEATURES", 10)
+    path = tmp_path / "a.pmtiles"
+    path.write_bytes(pmtiles(table, columns))
+    assert len(gpd.read_file(path, engine="pyogrio", ZOOM_LEVEL=0)) <= 10
 
 
 def test_cog_paints_each_tile_with_its_value(table, columns):

@@ -141,3 +141,13 @@ def test_an_area_and_what_cannot_be_written(tmp_path, capsys, monkeypatch):
     store = tessera_zarr(tmp_path)
     assert main(["convert", str(store.path), "--out", str(store.path)]) == 2
     assert "already exists" in capsys.readouterr().err
+
+
+def test_a_web_map_is_written_without_vectors(tmp_path, capsys):
+    product = alphaearth(tmp_path)
+    out = tmp_path / "a.pmtiles"
+    assert main(["convert", str(product.path), "--out", str(out)]) == 0
+    assert f"{len(product.vectors):,} vectors" in capsys.readouterr().out
+    assert gpd.read_file(out, engine="pyogrio").unique_id.nunique() == len(product.vectors)
+    assert main(["convert", str(product.path), "--out", str(out), "--stac"]) != 0
+    assert "leave out --stac" in capsys.readouterr().err

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 WGS84 = "EPSG:4326"
 
 
+def outlines(table: EmbeddingTable) -> NDArray[Any]:
+    """Return the outline of each row (n,) in degrees; a point where only the centre is known, else None."""
+    lon, lat = table.lonlat.T
+    shapes = np.asarray(shapely.from_wkb(table.columns["geometry"].to_numpy()), object)
+    bare = ~shapely.is_geometry(shapes) & np.isfinite(lon) & np.isfinite(lat)
+    shapes[bare] = shapely.points(lon[bare], lat[bare])
+    return shapes
+
+
 def arrow(table: EmbeddingTable) -> pa.Table:
     """Return columns and vectors as one Arrow table; see `EmbeddingTable.to_arrow`."""
     crs = json.dumps({"crs": WGS84, "crs_type": "authority_code"})
@@ -37,14 +46,10 @@ def geopandas(table: EmbeddingTable) -> Any:
     """Return a GeoDataFrame; see `EmbeddingTable.to_geopandas`."""
     import geopandas as gpd
 
-    lon, lat = table.lonlat.T
-    shapes = np.asarray(shapely.from_wkb(table.columns["geometry"].to_numpy()), object)
-    bare = ~shapely.is_geometry(shapes) & np.isfinite(lon) & np.isfinite(lat)
-    shapes[bare] = shapely.points(lon[bare], lat[bare])
     frame = table.columns.drop_columns(["geometry", "bbox"]).to_pandas()
     usable = table.stored.usable.tolist()
     frame[VECTOR] = [vector if known else None for vector, known in zip(table.vectors, usable, strict=True)]
-    return gpd.GeoDataFrame(frame, geometry=shapes, crs=WGS84)
+    return gpd.GeoDataFrame(frame, geometry=outlines(table), crs=WGS84)
 
 
 def xarray(table: EmbeddingTable) -> Any:

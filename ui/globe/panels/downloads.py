@@ -1,4 +1,4 @@
-"""Downloads of values for the rows shown, as GeoParquet, GeoJSON or COG, computed on request."""
+"""Downloads of values for the rows shown, as GeoParquet, GeoJSON, PMTiles or COG, computed on request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from core.atlas import EmbeddingTable
-from core.atlas.exports import GEOJSON_ROWS, Columns, cog, geojson, geoparquet
+from core.atlas.exports import GEOJSON_ROWS, Columns, cog, geojson, geoparquet, pmtiles
 from ui.globe.panel_api import PanelContext
 from ui.shell.escaping import plain
 
@@ -22,6 +22,12 @@ FORMATS = {
         "every row with its outline; opens in GeoPandas, DuckDB and QGIS",
     ),
     "GeoJSON": (geojson, "geojson", "application/geo+json", "the same as text; opens in any GIS"),
+    "PMTiles": (
+        pmtiles,
+        "pmtiles",
+        "application/vnd.pmtiles",
+        "vector tiles, coloured by similarity, for a web map with MapLibre or Leaflet",
+    ),
     "COG": (cog, "tif", "image/tiff", "a raster; each pixel is the mean of the tiles that cover it"),
 }
 
