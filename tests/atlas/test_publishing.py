@@ -125,7 +125,7 @@ def test_an_area_and_what_cannot_be_written(tmp_path, capsys, monkeypatch):
     inside = ((table.lonlat >= (west, south)) & (table.lonlat <= (east, north))).all(axis=1)
     assert abs(len(open_table(tmp_path / "a.tif")) - inside.sum()) <= 0.1 * inside.sum()
     for words, said in (
-        (["--out", "a.shp"], "end --out in .parquet, .tif or .zarr"),
+        (["--out", "a.shp"], "end --out in .parquet, .tif, .zarr or .pmtiles"),
         (["--out", str(tmp_path / "b.tif"), "--bounds", "1,2"], "is not four numbers"),
         (["--out", str(tmp_path / "b.tif"), "--bounds", "100,0,101,1"], "lies in that area"),
     ):
