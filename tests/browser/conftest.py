@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need requirements-dev.txt")
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import FloatRect, Locator, Page, Route, expect
 
 ROOT = Path(__file__).parents[2]
 APPS = Path(__file__).parent / "apps"
@@ -34,6 +34,18 @@ SLOW_MS = 120_000
 """What appears is promised, not how fast: on a loaded machine one run of a page outlasts Playwright's own 5
 and 30 s."""
 expect.set_options(timeout=SLOW_MS)
+RESTS = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+"""No run of a page is requested or in progress."""
+STEADY = """
+element => new Promise((done) => {
+  const look = (before) => {
+    const { x, y, width, height } = element.getBoundingClientRect();
+    const now = [x, y, width, height].join();
+    now === before ? done({ x, y, width, height }) : setTimeout(look, 100, now);
+  };
+  look("");
+})
+"""
 
 
 def free_port() -> int:
@@ -108,6 +120,28 @@ def patient(page: Page) -> Page:
     """A page that waits as long as a loaded machine needs."""
     page.set_default_timeout(SLOW_MS)
     return page
+
+
+def wait_until_rest(page: Page) -> None:
+    """Wait until no run of the page is requested or in progress: what is drawn stays."""
+    page.wait_for_function(RESTS)
+
+
+def steady_box(element: Locator) -> FloatRect:
+    """Where an element is, in CSS pixels of the window, once it has stayed there for a tenth of a second.
+
+    Playwright moves its mouse to a coordinate without looking at what lies there. While pictures and fonts
+    arrive, elements still move.
+    """
+    return element.evaluate(STEADY)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition that Playwright has no `expect` for, such as the colours of a screenshot."""
+    deadline = time.monotonic() + SLOW_MS / 1000
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.2)
 
 
 @pytest.fixture

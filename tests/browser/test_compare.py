@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.conftest import steady_box, wait_until_rest
+
 pytestmark = pytest.mark.browser
 
 
@@ -15,14 +17,13 @@ def stage(local_page: Page, serve: Callable[..., str]) -> Locator:
     local_page.set_viewport_size({"width": 1000, "height": 950})
     local_page.goto(serve("compare.py"))
     found = local_page.locator(".compare .stage")
-    found.wait_for(timeout=30_000)
     expect(found.locator("img").first).to_have_class("enlarged")
+    wait_until_rest(local_page)
     return found
 
 
 def point(stage: Locator, x: float, y: float) -> tuple[float, float]:
-    box = stage.bounding_box()
-    assert box
+    box = steady_box(stage)
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
 

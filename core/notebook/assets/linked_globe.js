@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:554193bcf12d547f0defa7eae4e33e749f0ee4542c86fd3361c8f7eaa3dc9dfa licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:3bd7c119b75f7114016c05797c7b7fca1e5a41e4c64608a162d001777c893c71 licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];

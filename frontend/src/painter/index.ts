@@ -135,10 +135,8 @@ class Painter implements Instance<PainterData> {
   }
 
   private refresh(): void {
-    const { painting, grid } = this;
-    const hidden = painting.hidden;
-    const percent = Math.round((100 * hidden) / grid.size);
-    this.share.textContent = `${hidden} of ${grid.size} patches hidden (${percent} %)`;
+    const { painting } = this;
+    this.count();
     this.toolbar.show({
       tool: this.tool,
       size: this.brushSize,
@@ -147,6 +145,13 @@ class Painter implements Instance<PainterData> {
       canRedo: painting.canRedo,
     });
     this.draw();
+  }
+
+  /** Say how much is hidden, the stroke in progress included. */
+  private count(): void {
+    const { hidden } = this.painting;
+    const { size } = this.grid;
+    this.share.textContent = `${hidden} of ${size} patches hidden (${Math.round((100 * hidden) / size)} %)`;
   }
 
   private draw(): void {
@@ -328,6 +333,7 @@ class Painter implements Instance<PainterData> {
   }
 
   private answer(event: PointerEvent, began: number): void {
+    if (this.stroke) this.count();
     this.draw();
     markAnswer(event, began);
   }

@@ -1,4 +1,4 @@
-/*! loupe sources-sha256:554193bcf12d547f0defa7eae4e33e749f0ee4542c86fd3361c8f7eaa3dc9dfa licences: loupe.licences.txt */
+/*! loupe sources-sha256:3bd7c119b75f7114016c05797c7b7fca1e5a41e4c64608a162d001777c893c71 licences: loupe.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);

@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:554193bcf12d547f0defa7eae4e33e749f0ee4542c86fd3361c8f7eaa3dc9dfa licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:3bd7c119b75f7114016c05797c7b7fca1e5a41e4c64608a162d001777c893c71 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
@@ -408,14 +408,18 @@ var h = class {
 		this.image.classList.toggle("enlarged", this.image.naturalWidth < e), this.surface.resize(e, t), this.draw();
 	}
 	refresh() {
-		let { painting: e, grid: t } = this, n = e.hidden, r = Math.round(100 * n / t.size);
-		this.share.textContent = `${n} of ${t.size} patches hidden (${r} %)`, this.toolbar.show({
+		let { painting: e } = this;
+		this.count(), this.toolbar.show({
 			tool: this.tool,
 			size: this.brushSize,
 			peek: this.peek,
 			canUndo: e.canUndo,
 			canRedo: e.canRedo
 		}), this.draw();
+	}
+	count() {
+		let { hidden: e } = this.painting, { size: t } = this.grid;
+		this.share.textContent = `${e} of ${t} patches hidden (${Math.round(100 * e / t)} %)`;
 	}
 	draw() {
 		let e = getComputedStyle(this.root).getPropertyValue("--st-primary-color").trim() || "#ff4b4b";
@@ -530,7 +534,7 @@ var h = class {
 		t.touched.push(...e);
 	}
 	answer(e, t) {
-		this.draw(), d(e, t);
+		this.stroke && this.count(), this.draw(), d(e, t);
 	}
 	key(e) {
 		this.data?.disabled || this.stroke && e.key !== "Escape" || (e.ctrlKey || e.metaKey ? this.chord(e) : this.plainKey(e)) && e.preventDefault();
