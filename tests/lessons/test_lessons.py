@@ -2,6 +2,7 @@
 broken."""
 
 import dataclasses
+import inspect
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from core.lessons.bench import Bench
 from core.lessons.course import LESSONS, find_lesson
-from core.lessons.measured.masking import SHARES
+from core.lessons.measured.masking import FIRST_MASK, SHARES
 from core.lessons.measured.scale import steps
 from core.lessons.measured.vectors import COUNTS, MODELS
 from core.lessons.notebooks import example
@@ -18,6 +19,7 @@ from core.lessons.questions import Place
 from core.lessons.spec import Finding, Lesson, check
 from core.lessons.terms import TERMS
 from core.lessons.tours import TOURS
+from core.masking import mask_to_text
 from ui.shell.state import RENAMED_TABS
 
 GLOSSARY = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text().lower()
@@ -113,8 +115,24 @@ def test_the_shipped_network_shows_what_a_lesson_teaches(lesson: Lesson, bench: 
     result = check(lesson, found, right_prediction(lesson, answer.value))
     assert result.right, result.how_near
     assert not result.warning
-    assert lesson.describe(lesson.explore(bench, **lesson.start()))
+    first = lesson.describe(lesson.explore(bench, **lesson.start()))
+    assert first and first != answer.says
     assert not check(lesson, found, wrong_prediction(lesson, answer.value)).right
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.id)
+def test_trying_does_not_start_with_what_is_asked_for(lesson: Lesson):
+    """After the commitment the page shows what `explore` finds with the first settings; the answer comes
+    later."""
+    assert lesson.controls
+    measured = inspect.signature(lesson.measure).parameters
+    asked = {name: parameter.default for name, parameter in measured.items() if name != "bench"}
+    assert lesson.explore is not lesson.measure or lesson.start() != asked
+
+
+def test_painting_starts_with_another_mask_than_the_question():
+    lesson = find_lesson("patches")
+    assert lesson and lesson.start()["mask"] != mask_to_text(FIRST_MASK)
 
 
 @pytest.mark.slow

@@ -136,9 +136,8 @@ def verdict(lesson: Lesson, model: str, made: Attempt) -> Checked:
     else:
         st.info(f"Not quite. {plain(result.how_near)}", icon=":material/lightbulb:")
     st.markdown(plain(result.says))
-    if lesson.explore is not lesson.measure:
-        pictures(found)
-        chart(lesson, found, "answer")
+    pictures(found)
+    chart(lesson, found, "answer")
     st.caption(f"Measured just now with {plain(model)}.")
     if not result.holds:
         st.warning(plain(result.warning), icon=":material/warning:")

@@ -25,7 +25,7 @@ PATCHES = Lesson(
     try_this="Paint a mask of your own. Hide a few patches on the edge of a pond, then as many on flat "
     "water, and "
     "compare the errors.",
-    controls=(Paint("mask", "Patches to hide", "random-75-s0"),),
+    controls=(Paint("mask", "Patches to hide", "random-25-s3"),),
     explore=masking.try_patches,
     measure=masking.measure_patches,
     conclude=masking.conclude_patches,
@@ -96,7 +96,7 @@ SHAPES = Lesson(
     question=Number("dB", -20, 20, 1.5),
     setup=masking.show_half,
     try_this="Change the hidden share and compare both shapes.",
-    controls=(Slider("share", "Hidden share", 10, 90, 10, 50, "%"),),
+    controls=(Slider("share", "Hidden share", 10, 90, 10, 20, "%"),),
     explore=masking.measure_shapes,
     measure=masking.measure_shapes,
     conclude=masking.conclude_shapes,

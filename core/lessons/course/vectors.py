@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..bench import REGIONS
 from ..measured import vectors
 from ..questions import Choice, Number, Place, Ranking
 from ..spec import Deeper, Lesson, Options, Slider
@@ -25,8 +24,8 @@ CONTEXT = Lesson(
     setup=vectors.show_scenes,
     try_this="Choose another patch: one on flat water, one on an edge.",
     controls=(
-        Slider("row", "Row of the patch", 1, 14, 1, 7),
-        Slider("column", "Column of the patch", 1, 14, 1, 7),
+        Slider("row", "Row of the patch", 1, 14, 1, 3),
+        Slider("column", "Column of the patch", 1, 14, 1, 3),
     ),
     explore=vectors.measure_context,
     measure=vectors.measure_context,
@@ -64,8 +63,8 @@ GLOBE = Lesson(
     "are most like its own. Name a place more than 2,000 km away that you expect to be near one of them.",
     question=Place(1000),
     setup=vectors.show_region,
-    try_this="Start from another region and look where its look-alikes lie on the map.",
-    controls=(Options("region", "Region", tuple(REGIONS)),),
+    try_this="Start from other regions than the Sahara and look where their look-alikes lie on the map.",
+    controls=(Options("region", "Region", vectors.OTHER_REGIONS),),
     explore=vectors.measure_far,
     measure=vectors.measure_far,
     conclude=vectors.conclude_far,
@@ -100,9 +99,10 @@ ORDER = Lesson(
     ask="Order the three networks by their kNN accuracy on images of ten regions of the Earth, best first.",
     question=Ranking(vectors.MODELS),
     setup=vectors.show_regions,
-    try_this="Compare the accuracy with the PSNR of the networks that can reconstruct.",
-    controls=(),
-    explore=vectors.measure_order,
+    try_this="Look at what the two networks with a decoder make of a half-hidden image. Does it tell you "
+    "which of them knows more?",
+    controls=(Options("network", "Reconstructed by", vectors.MODELS[:2]),),
+    explore=vectors.try_network,
     measure=vectors.measure_order,
     conclude=vectors.conclude_order,
     claim="The network that is best by kNN is not the one that reconstructs best.",
@@ -175,8 +175,8 @@ DIFFERENCE = Lesson(
         (f"{vectors.MODELS[0]} is better", f"{vectors.MODELS[1]} is better", "it cannot be told")
     ),
     setup=vectors.show_regions,
-    try_this="Use fewer images and watch the interval grow.",
-    controls=(Slider("images", "Test images", 10, 80, 10, 80),),
+    try_this="Use more images and watch the interval shrink.",
+    controls=(Slider("images", "Test images", 10, 80, 10, 10),),
     explore=vectors.measure_difference,
     measure=vectors.measure_difference,
     conclude=vectors.conclude_difference,

@@ -57,6 +57,16 @@ def measure_bands(bench: Bench, share: float = 50.0) -> Finding:
     return Finding(numbers, pictures=(tile_panel(made), masked_panel(made), *band_panels(made)), chart=chart)
 
 
+def try_bands(bench: Bench, share: float = 50.0) -> Finding:
+    """Both predicted bands and their spectra, without a word on edges."""
+    found = measure_bands(bench, share)
+    numbers = {
+        f"cycles per image that halve the {name} band's contrast": found.numbers[f"centre of the {name} band"]
+        for name in ("low", "high")
+    }
+    return replace(found, numbers=numbers)
+
+
 def edge_share(picture: NDArray[np.float32], high: NDArray[np.float32]) -> float:
     """Which part of the steps at the strongest edges of a picture (3, s, s) comes from its high band."""
     steepness = gradient(picture)

@@ -25,7 +25,7 @@ from ...units import metres
 from ...viz.chart import Chart, Series
 from ...viz.sheet import jpeg
 from ..bench import REGIONS, Bench
-from ..drawing import BLUE_MARBLE, image_panel
+from ..drawing import BLUE_MARBLE, guess_panel, image_panel, masked_panel, tile_panel
 from ..spec import Answer, Finding
 
 # --- 8. Context changes a patch ---
@@ -91,6 +91,10 @@ def middle(region: str) -> tuple[float, float]:
     """The middle of one of REGIONS: longitude, latitude."""
     west, south, east, north = REGIONS[region]
     return (west + east) / 2, (south + north) / 2
+
+
+OTHER_REGIONS = ("Amazon basin", *(name for name in REGIONS if name not in ("Sahara", "Amazon basin")))
+"""Where a learner may start: not in the Sahara, which the question is about, and in a forest first."""
 
 
 def show_region(bench: Bench, region: str = "Sahara") -> Finding:
@@ -196,6 +200,15 @@ def measure_order(bench: Bench) -> Finding:
             verdicts = [judge(own.reconstruct(tile, MaskSpec("random", ratio=0.75)), ()) for tile in SCENES]
             numbers[f"PSNR {name}"] = float(np.mean([v.model.psnr for v in verdicts]))
     return Finding(numbers, chart=knn_bars(numbers, MODELS, "kNN accuracy of three models."))
+
+
+def try_network(bench: Bench, network: str = MODELS[0]) -> Finding:
+    """What a network with a decoder makes of the ponds with half of them hidden."""
+    made = bench.other(network).reconstruct("ponds", MaskSpec("random", ratio=0.5))
+    return Finding(
+        {"PSNR over hidden pixels in dB": judge(made, ()).model.psnr},
+        pictures=(tile_panel(made), masked_panel(made), guess_panel(made)),
+    )
 
 
 def knn_bars(numbers: Mapping[str, float], names: tuple[str, ...], described: str) -> Chart:
