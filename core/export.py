@@ -6,10 +6,11 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,16 +22,21 @@ from .geo import Catalogue, Tile, known_sources
 from .judge import Verdict, error_map, judge
 from .masking import KINDS, MaskSpec
 from .session import PageView
-from .viz.pictures import panels, png
+from .units import decibels
+from .viz.pictures import Panel, Pixels, panels, png
 from .viz.publication import FONTS, NARROWEST_MM, WIDEST_MM, WIDTHS_MM, publication
-from .viz.series import contact_sheet, frames, gif, mp4, rows_of
+from .viz.series import Row, contact_sheet, frames, gif, mp4, rows_of
 
 if TYPE_CHECKING:
+    from .engine.training.runs import TrainingRun
     from .models.base import Encoder
     from .models.registry import ModelCard
 
 ANIMATIONS = {"gif": "image/gif", "mp4": "video/mp4"}
 SERIES = {"ratio": "mask ratio", "scale": "scale"}
+TRAINING_PX, MOST_FRAMES = (960, 720), 120
+"""An animation of a training run: width and height in pixels, and its most pictures."""
+PREVIEW_ROWS = "Rows: original, visible patches, reconstruction, visible patches restored"
 FIGURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 BANDS = tuple(
     f"{part}_{colour}" for part in ("low", "high", "combined") for colour in ("red", "green", "blue")
@@ -182,13 +188,47 @@ def animation(results: Sequence[Reconstruction], kind: str = "gif", *, seconds: 
 
     Raises ExportError.
     """
+    _require_animation(kind, seconds)
+    return _animated(frames(rows_of(results)), kind, seconds, _recipes(results))
+
+
+def training_animation(run: TrainingRun, kind: str = "gif", *, seconds: float = 0.3) -> bytes:
+    """Return the previews of a training run as an animation, GIF or MP4, each shown for `seconds`.
+
+    A picture shows the same tiles after more and more steps, with the PSNR over their hidden pixels. Long
+    runs are thinned out to MOST_FRAMES pictures; first and last stay. The comment of a GIF holds the spec of
+    the run. Raises ExportError, and RunError for a folder without a run.
+    """
+    _require_animation(kind, seconds)
+    spec, files = run.spec(), run.preview_files()
+    psnr = {row["step"]: row.get("psnr") for row in run.log()}
+    chosen = np.unique(np.linspace(0, len(files) - 1, min(len(files), MOST_FRAMES)).round().astype(int))
+    steps, rows = list(files), []
+    for step in (steps[n] for n in chosen):
+        if (pixels := cv2.imread(str(files[step]))) is None:
+            continue  # half a file of a process that was killed
+        score = psnr.get(step)
+        label = f"step {step:,} of {spec.steps:,}" + ("" if score is None else f" · {decibels(score, 1)}")
+        panel = Panel("preview", "", PREVIEW_ROWS, np.ascontiguousarray(pixels[..., ::-1]).astype(np.uint8))
+        rows.append(Row(f"{spec.name} · {label}", (panel,)))
+    if not rows:
+        raise ExportError(
+            f"{run.folder} has no previews yet: they are drawn every {spec.preview_every:,} steps, and "
+            "only of networks with a decoder."
+        )
+    return _animated(frames(rows, TRAINING_PX), kind, seconds, json.dumps(asdict(spec)))
+
+
+def _animated(drawn: Sequence[Pixels], kind: str, seconds: float, comment: str) -> bytes:
+    return mp4(drawn, seconds) if kind == "mp4" else gif(drawn, seconds, comment)
+
+
+def _require_animation(kind: str, seconds: float) -> None:
     if kind not in ANIMATIONS or not 0.05 <= seconds <= 10:
         raise ExportError(
             f"An animation of type {kind!r:.10} with {seconds:g} s per picture is not supported: "
             f"choose {' or '.join(ANIMATIONS)} and 0.05 to 10 s."
         )
-    drawn = frames(rows_of(results))
-    return mp4(drawn, seconds) if kind == "mp4" else gif(drawn, seconds, _recipes(results))
 
 
 def _recipes(results: Sequence[Reconstruction]) -> str:

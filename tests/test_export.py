@@ -11,9 +11,11 @@ import rasterio
 import torch
 from PIL import Image
 
+from core.cli.entry import main
 from core.engine.inputs import read_ground
 from core.engine.loaded import load
 from core.engine.reconstruct import reconstruct
+from core.engine.training.runs import PRESETS, RunError, TrainingRun, read_spec
 from core.export import (
     BANDS,
     ExportError,
@@ -24,6 +26,7 @@ from core.export import (
     recipe_json,
     series_sheet,
     series_views,
+    training_animation,
     write_all,
 )
 from core.geo import TileRef, TileSpec, known_sources
@@ -31,7 +34,9 @@ from core.judge import judge
 from core.masking import MaskSpec
 from core.policy import Policy
 from core.session import PageView
+from core.viz.pictures import png
 from core.viz.publication import latex_figure, latex_text
+from core.viz.series import frames
 from tests.engine.conftest import plain_tile
 
 
@@ -125,6 +130,56 @@ def test_animations_open_in_their_readers(small_scale_mae, tmp_path):
     assert len(json.loads(sheet.text["Description"])) == 3
     with pytest.raises(ExportError, match="gif or mp4"):
         animation(steps, "avi")
+
+
+@pytest.fixture
+def training_run(tmp_path):
+    """A run with three previews, of which the last is cut off."""
+    run = TrainingRun(tmp_path / "sunday")
+    run.open(replace(read_spec(PRESETS["smoke"]), steps=30))
+    run.previews.mkdir()
+    for n, step in enumerate((10, 20, 30)):
+        sheet = np.full((4 * 32, 6 * 32, 3), 60 * n, np.uint8)
+        (run.previews / f"{step:07d}.png").write_bytes(png(sheet)[: None if n < 2 else 40])
+        run.append({"step": step, "loss": 0.5, "psnr": 20.0 + n})
+    return run
+
+
+def test_a_training_run_becomes_an_animation(training_run, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("core.export.frames", lambda rows, size: shown.extend(rows) or frames(rows, size))
+    gif = Image.open(io.BytesIO(training_animation(training_run, seconds=0.5)))
+    assert gif.n_frames == 2 and gif.size == (960, 720) and gif.info["duration"] == 500
+    assert json.loads(gif.info["comment"])["name"] == "smoke"
+    assert [row.label for row in shown] == [
+        "smoke · step 10 of 30 · 20.0 dB",
+        "smoke · step 20 of 30 · 21.0 dB",
+    ]
+    gif.seek(1)
+    assert np.asarray(gif.convert("RGB"))[360, 480].tolist() == pytest.approx([60] * 3, abs=3)
+    path = tmp_path / "film.mp4"
+    path.write_bytes(training_animation(training_run, "mp4"))
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == 2
+    monkeypatch.setattr("core.export.MOST_FRAMES", 2)
+    assert Image.open(io.BytesIO(training_animation(training_run))).n_frames == 1
+
+
+def test_a_training_run_without_previews_is_refused(training_run):
+    for file in training_run.preview_files().values():
+        file.unlink()
+    with pytest.raises(ExportError, match="no previews yet: they are drawn every"):
+        training_animation(training_run)
+    with pytest.raises(RunError, match="no readable run"):
+        training_animation(TrainingRun(training_run.folder / "nowhere"))
+
+
+def test_the_command_writes_the_animation_of_a_run(training_run, tmp_path, capsys):
+    words = ["train", "smoke", "--run", str(training_run.folder), "--animate"]
+    file = tmp_path / "run.gif"
+    assert main([*words, str(file)]) == 0
+    assert file.read_bytes() == training_animation(training_run)
+    assert main([*words, str(tmp_path / "run.avi")]) == 2
+    assert "choose gif or mp4" in capsys.readouterr().err
 
 
 def test_a_figure_of_impossible_width_is_refused(made, verdict):

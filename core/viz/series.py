@@ -70,10 +70,10 @@ def contact_sheet(rows: Sequence[Row], caption: str = "", *, width_mm: float = W
     return figure
 
 
-def frames(rows: Sequence[Row]) -> tuple[Pixels, ...]:
-    """Draw each row as a picture (340, 960, 3), in order, for an animation."""
+def frames(rows: Sequence[Row], size_px: tuple[int, int] = FRAME_PX) -> tuple[Pixels, ...]:
+    """Draw each row as a picture for an animation, `size_px` (width, height), in order."""
     drawn = []
-    size = (FRAME_PX[0] / _FRAME_DPI, FRAME_PX[1] / _FRAME_DPI)
+    size = (size_px[0] / _FRAME_DPI, size_px[1] / _FRAME_DPI)
     width_mm = size[0] * MM_PER_INCH
     with rc_context(FONTS):
         for row in rows:

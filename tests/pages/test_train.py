@@ -38,10 +38,15 @@ def launched(monkeypatch):
     return asked
 
 
-def trained(folder, steps=2):
+def trained(folder, steps=2, **changes):
     pictures = tuple(np.random.default_rng(0).integers(0, 255, (6, 96, 96, 3), np.uint8))
     spec = replace(
-        read_spec(PRESETS["smoke"]), steps=steps, batch=4, warmup_steps=1, checkpoint_minutes=1000.0
+        read_spec(PRESETS["smoke"]),
+        steps=steps,
+        batch=4,
+        warmup_steps=1,
+        checkpoint_minutes=1000.0,
+        **changes,
     )
     for _ in train(spec, folder, (Imagery("made up", "none", pictures, (10.0,) * 6, coarser=2.0),)):
         pass
@@ -61,6 +66,14 @@ def test_a_run_is_shown_and_its_weights_can_be_downloaded(open_page, folder):
     assert [metric.label for metric in app.metric][:2] == ["Loss", "Images seen"]
     (button,) = app.get("download_button")
     assert "Download weights" in button.proto.label
+
+
+def test_the_previews_of_a_run_can_be_downloaded_as_an_animation(open_page, folder):
+    trained(folder / "sunday", steps=2, preview_every=1)
+    app = open_page(PAGE)
+    assert not app.exception and not app.error
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert "Previews as an animation (GIF)" in labels and "Previews as a film (MP4)" in labels
 
 
 def test_a_started_run_is_shown_at_once_and_its_failure_reported(open_page, folder, launched):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -17,6 +18,7 @@ from ui.shell.style import FOLLOWED
 from ui.train.runs import may_control, resume_run, runs, stop_run
 
 SHOWN = "run shown"
+FILMS = {"gif": "Previews as an animation (GIF)", "mp4": "Previews as a film (MP4)"}
 NOT_YOURS = "Only the browser that started this run can stop or resume it."
 
 
@@ -145,14 +147,28 @@ def _curves(logs: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def _previews(run: TrainingRun) -> None:
-    steps = {int(path.stem): path for path in sorted(run.previews.glob("*.png")) if path.stem.isdecimal()}
+    steps = run.preview_files()
     if not steps:
         return
+    from core import export
+
     step = (
         st.select_slider("Previews at step", list(steps), value=max(steps)) if len(steps) > 1 else max(steps)
     )
-    caption = "Rows: original, visible patches, reconstruction, visible patches restored"
-    st.image(str(steps[step]), caption=caption, width="stretch", alt=f"Preview tiles at step {step}")
+    st.image(
+        str(steps[step]), caption=export.PREVIEW_ROWS, width="stretch", alt=f"Preview tiles at step {step}"
+    )
+    films = st.container(horizontal=True)
+    for kind, mime in export.ANIMATIONS.items():
+        films.download_button(
+            FILMS[kind],
+            partial(export.training_animation, run, kind),
+            f"{run.folder.name}.{kind}",
+            mime,
+            icon=":material/movie:",
+            on_click="ignore",
+            key=f"film {kind}",
+        )
 
 
 def _short(text: str) -> str:

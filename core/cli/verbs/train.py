@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...errors import UsageError
+
 if TYPE_CHECKING:
     from ...engine.training.runs import TrainingRun, TrainSpec, TrainStep
     from ...geo.imagery import FoundImagery
@@ -62,6 +64,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="METRICS.json",
         help="copy the run's weights into the program, with these metrics in their card",
     )
+    parser.add_argument(
+        "--animate",
+        type=Path,
+        metavar="FILE",
+        help="write the previews of the run in its folder as an animation: a .gif or an .mp4",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished run")
 
 
@@ -79,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
     if args.publish:
         print(publish(TrainingRun(folder), _metrics(args.publish)), file=sys.stderr)
         return 0
+    if args.animate:
+        return _animate(TrainingRun(folder), args.animate)
     return _train(args, spec, folder)
 
 
@@ -171,6 +181,18 @@ def _metrics(file: Path) -> dict[str, Any]:
     if not isinstance(metrics, dict):
         raise RunError(f'{file} must hold a JSON object of metrics, such as {{"psnr_75": 24.1}}.')
     return metrics
+
+
+def _animate(run: TrainingRun, file: Path) -> int:
+    from ...export import training_animation
+    from ...files import write_atomic
+
+    content = training_animation(run, file.suffix.removeprefix(".").lower())
+    try:
+        print(write_atomic(file, content))
+    except OSError as problem:
+        raise UsageError(f"{file} cannot be written ({problem.strerror}): name another file.") from problem
+    return 0
 
 
 def _stop(run: TrainingRun) -> int:

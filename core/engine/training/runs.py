@@ -296,6 +296,11 @@ class TrainingRun:
         """Every logged step in order; a half-written last line is passed over."""
         return list(_lines(self.log_file))
 
+    def preview_files(self) -> dict[int, Path]:
+        """The picture of every preview by its step, in order."""
+        files = {int(path.stem): path for path in self.previews.glob("*.png") if path.stem.isdecimal()}
+        return dict(sorted(files.items()))
+
     def append(self, row: dict[str, Any]) -> None:
         """Add one line to the log."""
         with self.log_file.open("a") as file:
