@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from core.lessons.bench import Bench
 from core.lessons.course import LESSONS
+from core.lessons.notebooks import example
 from core.lessons.questions import Choice, Number, Patches, Place, Ranking
-from core.lessons.spec import Lesson
+from core.lessons.spec import Lesson, Options, Paint, Slider
 from tests.conftest import ROOT
 from tests.lessons.test_lessons import right_prediction, wrong_prediction
 
@@ -93,6 +95,27 @@ def mark(page: Page, cells) -> None:
     expect(page.get_by_text(f"Marked: {len(cells)}.")).to_be_visible()
 
 
+def act(page: Page, lesson: Lesson) -> None:
+    """Move the first control of a lesson with the keyboard alone, and wait for another result."""
+    result = page.get_by_test_id("stMarkdown").filter(has=page.get_by_role("img", name="monitoring icon"))
+    before = result.text_content()
+    match lesson.controls[0]:
+        case Slider():
+            page.get_by_role("slider").first.focus()
+            page.keyboard.press("ArrowRight")
+        case Options():
+            page.get_by_role("combobox").nth(1).focus()  # the first chooses the network
+            page.keyboard.press("ArrowDown")
+            page.keyboard.press("ArrowDown")
+            page.keyboard.press("Enter")
+        case Paint():
+            page.locator(".painter canvas").first.focus()
+            for key in ("ArrowDown", "ArrowRight", "Space"):
+                page.keyboard.press(key)
+    expect(result).not_to_have_text(before or "")
+    settled(page)
+
+
 def settled(page: Page) -> None:
     page.wait_for_timeout(200)
     page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')")
@@ -106,6 +129,8 @@ def drive(page: Page, serve: Callable[..., str], lesson: Lesson, prediction, ver
     page.get_by_role("button", name="Commit my prediction").press("Enter")
     expect(page.get_by_text("Your prediction:")).to_be_visible()
     expect(page.get_by_role("button", name="Show the answer")).to_be_visible()
+    settled(page)
+    act(page, lesson)
     page.get_by_role("button", name="Show the answer").press("Enter")
     expect(page.get_by_text("Measured just now with scale_mae_tiny")).to_be_visible()
     expect(page.get_by_text(verdict).first).to_be_visible()
@@ -126,6 +151,19 @@ def test_a_lesson_by_keyboard_and_what_the_browser_remembers(
     local_page.get_by_role("button", name="Forget my progress").click()
     local_page.wait_for_function("localStorage.getItem('earth-mae-learn') === '[]'")
     expect(local_page.get_by_text("lessons done in this browser")).to_have_count(0)
+
+
+@pytest.mark.parametrize("name", ["patches", "globe"])
+def test_the_painter_and_the_map_by_keyboard(
+    local_page: Page, serve: Callable[..., str], answers: Callable[[Lesson], object], name: str
+) -> None:
+    lesson = next(lesson for lesson in LESSONS if lesson.id == name)
+    drive(local_page, serve, lesson, right_prediction(lesson, answers(lesson)), "Right.")
+    if name == "globe":  # the map's places as a list
+        summary = local_page.get_by_text("The chart as a table").last
+        summary.focus()
+        local_page.keyboard.press("Enter")
+        expect(local_page.get_by_test_id("stDataFrame").last).to_be_visible()
 
 
 @pytest.mark.slow
@@ -164,6 +202,47 @@ def test_every_lesson_can_be_read(
     assert all(below - above <= 1 for above, below in pairwise(levels)), levels
     assert page.evaluate("unnamedImages()") == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong, as rule, help and element."""
+    found = Axe().run(page).response["violations"]
+    return [f"{rule['id']}: {rule['help']}: {node['html'][:160]}" for rule in found for node in rule["nodes"]]
+
+
+def in_all_variants(page: Page) -> dict[str, list[str]]:
+    """The violations in light and dark, wide and narrow."""
+    found = {}
+    for scheme, ground in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(14, 17, 23)")):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for width in (1400, 400):
+            page.set_viewport_size({"width": width, "height": 900})
+            settled(page)
+            expect(page.get_by_test_id("stApp")).to_have_css("background-color", ground)
+            found[f"{scheme} {width}"] = violations(page)
+    return {variant: wrong for variant, wrong in found.items() if wrong}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.id)
+def test_axe_finds_no_violation(local_page: Page, serve: Callable[..., str], lesson: Lesson) -> None:
+    """Before a prediction and after the answer, in four variants."""
+    page = open_lesson(local_page, serve, lesson.id)
+    settled(page)
+    assert in_all_variants(page) == {}
+    page.set_viewport_size({"width": 1400, "height": 1400})
+    settled(page)
+    enter(page, lesson, lesson.question.read(example(lesson.question)))
+    page.get_by_role("button", name="Commit my prediction").press("Enter")
+    page.get_by_role("button", name="Show the answer").press("Enter")
+    expect(page.get_by_role("heading", name="Why")).to_be_visible()
+    settled(page)
+    assert in_all_variants(page) == {}
+
+
+def test_axe_notices_a_picture_without_a_name(page: Page) -> None:
+    page.set_content("<html lang=en><title>A page</title><main><h1>A page</h1><img src=x></main></html>")
+    assert [wrong.split(":")[0] for wrong in violations(page)] == ["image-alt"]
 
 
 @pytest.mark.slow
