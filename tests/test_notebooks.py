@@ -106,8 +106,10 @@ def test_the_findings_on_the_bundled_table_repeat(
     names: dict[str, Any] = {}
     monkeypatch.chdir(FOLDER)
     monkeypatch.setattr("sys.path", sys.path.copy())
-    for cell in (code[0], opens, measures):
+    for cell in (code[0], opens):
         exec("".join(cell["source"]).replace("%matplotlib inline", ""), names)
+    names["lon"], names["lat"] = names["table"].lonlat.T  # a cell between them draws and projects it too
+    exec("".join(measures["source"]), names)
     same_findings(findings([printed(measures["outputs"])]), findings([capsys.readouterr().out]))
 
 
