@@ -37,7 +37,7 @@ class ModelCache:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._models: OrderedDict[tuple[object, ...], Encoder] = OrderedDict()
+        self._models: OrderedDict[tuple[object, ...], tuple[Encoder, LoadedModel]] = OrderedDict()
         self._lock = threading.Lock()
         self._building: dict[tuple[object, ...], threading.Lock] = {}
 
@@ -56,20 +56,18 @@ class ModelCache:
             with self._lock:
                 if key in self._models:
                     self._models.move_to_end(key)
-                    return self._models[key]
+                    return self._models[key][0]
             model = _build(name)
+            path = Path(str(key[0])) if len(key) > 1 else None
             with self._lock:
-                self._models[key] = model
+                self._models[key] = model, LoadedModel(model.card.name, path, _bytes_of(model))
                 self._evict()
                 return model
 
     def models(self) -> tuple[LoadedModel, ...]:
         """Return the models in memory, least recently used first."""
         with self._lock:
-            return tuple(
-                LoadedModel(m.card.name, Path(str(k[0])) if len(k) > 1 else None, _bytes_of(m))
-                for k, m in self._models.items()
-            )
+            return tuple(loaded for _, loaded in self._models.values())
 
     def drop(self, path: Path) -> None:
         """Drop the models loaded from a file, for instance before the file is deleted."""
@@ -79,9 +77,12 @@ class ModelCache:
                 self._building.pop(key, None)
 
     def _evict(self) -> None:
-        while len(self._models) > 1 and sum(map(_bytes_of, self._models.values())) > self.limit_bytes:
+        while len(self._models) > 1 and self._size() > self.limit_bytes:
             key, _ = self._models.popitem(last=False)
             self._building.pop(key, None)
+
+    def _size(self) -> int:
+        return sum(loaded.size_bytes for _, loaded in self._models.values())
 
 
 @lru_cache(maxsize=1)

@@ -89,6 +89,7 @@ def to_pixel(crs: str, transform: Affine6, lonlat: tuple[float, float]) -> tuple
     return (e * (x - c) - b * (y - f)) / det, (a * (y - f) - d * (x - c)) / det
 
 
+@lru_cache(maxsize=1024)
 def ground_gsd(crs: str, transform: Affine6, col: float, row: float) -> tuple[float, float]:
     """Return the size of a pixel on the ground in metres (along a row, along a column).
 

@@ -13,6 +13,19 @@ from .pictures import Panel, Pixels
 from .theme import PLACEHOLDER
 
 QUALITY = 95
+
+
+class Html(str):
+    """HTML to be shown as it is, by a notebook and by `st.html`.
+
+    Streamlit looks for common indentation in other text. For the pictures of one page that takes longer than
+    any other step of drawing it.
+    """
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
 _GRID = (
     "display:grid;grid-template-columns:repeat(auto-fill,minmax(max({least}px,{share}%),1fr));"
     "gap:14px 14px;margin:0"
@@ -56,7 +69,7 @@ def sheet(
     place: str = "",
     smooth: bool = False,
     address: Callable[[str, bytes], str] = data_url,
-) -> str:
+) -> Html:
     """Lay out panels as HTML, at most `abreast` in a row and each at least `least_px` wide.
 
     The first `large` panels share a row of their own above the others. `place` names the ground that the
@@ -68,7 +81,7 @@ def sheet(
     rows = [f'<div style="{_LARGE.format(count=large)}">{"".join(figures[:large])}</div>'] if large else []
     if figures[large:]:
         rows.append(f'<div style="{grid}">{"".join(figures[large:])}</div>')
-    return f'<div class="sheet" data-place="{escape(place)}">{"".join(rows)}</div>'
+    return Html(f'<div class="sheet" data-place="{escape(place)}">{"".join(rows)}</div>')
 
 
 def blank_sheet(count: int, *, abreast: int = 3, least_px: int = 138) -> str:

@@ -48,6 +48,15 @@ def test_a_single_model_above_the_limit_still_loads(built):
     assert shelf.get("a") is shelf.get("a")
 
 
+def test_the_sizes_of_models_are_taken_once(built, monkeypatch):
+    taken = []
+    monkeypatch.setattr(loaded, "_bytes_of", lambda model: taken.append(model) or 7)
+    shelf = ModelCache(2**30)
+    shelf.get("a"), shelf.get("b"), shelf.get("a")
+    assert [model.size_bytes for model in (*shelf.models(), *shelf.models())] == [7] * 4
+    assert len(taken) == 2
+
+
 def test_an_untrained_network_is_the_same_in_every_process():
     first, second = loaded._build("mae_tiny"), loaded._build("mae_tiny")
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from core.engine import turns as module
 from core.engine.turns import MOST_TOGETHER, Superseded, Turns
 
 
@@ -227,6 +228,29 @@ def test_a_request_that_was_overtaken_is_not_computed():
     found = ask_all(Turns(), [("a", "ann"), ("a", "bob"), ("a", "ann")], work)
     assert isinstance(found[0], Superseded)
     assert seen == [2, 1], "the newer request inherits the place of the older one"
+
+
+def test_a_change_wakes_only_those_it_concerns(monkeypatch):
+    """The next in order, those answered together and those replaced; nobody looks by chance meanwhile."""
+    monkeypatch.setattr(module, "REPORT_EVERY_S", 60.0)
+    turns, woken, count = Turns(), [], 12
+
+    class Counted(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            found = super().wait(timeout)
+            if self._lock is turns._lock:
+                woken.append(found)
+            return found
+
+    monkeypatch.setattr(threading, "Condition", Counted)
+    asks = [(f"alone {n}", f"person {n}") for n in range(count)]
+    asks += [("shared", "ann"), ("shared", "bob"), ("shared", "ann")]
+    began = time.monotonic()
+    found = ask_all(turns, asks, list)
+    assert time.monotonic() - began < 5, "somebody was not woken"
+    assert [found[n] for n in (*range(count), count + 1, count + 2)] == [*range(count), count + 1, count + 2]
+    assert isinstance(found[count], Superseded)
+    assert len(woken) <= count + 5 and all(woken)
 
 
 def test_an_error_in_a_shared_call_reaches_everybody_in_it():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rasterio.transform import Affine
 
-from core.geo import TileSpec, open_source
+from core.geo import TileSpec, ground, open_source
 from core.geo.ground import box_footprint, ground_gsd, ring_footprint, to_pixel, usable_crs
 
 A_WGS84, E2_WGS84 = 6378137.0, 0.00669437999014
@@ -57,6 +57,13 @@ def test_a_raster_in_degrees_at_80_north_is_read_with_the_right_gsd(make_tif, no
     east_west, north_south = degree_lengths_m(80.0)
     assert tile.gsd_m == pytest.approx((0.01 * east_west, 0.002 * north_south), rel=1e-4)
     assert tile.gsd == pytest.approx(math.sqrt(tile.gsd_m[0] * tile.gsd_m[1]))
+
+
+def test_the_same_pixel_is_measured_once(monkeypatch):
+    """Every run of a page asks for it."""
+    first = ground_gsd("EPSG:32610", (10.0, 0.0, 5e5, 0.0, -10.0, 4e6), 7.0, 7.0)
+    monkeypatch.setattr(ground, "to_lonlat", lambda *_: pytest.fail("measured again"))
+    assert ground_gsd("EPSG:32610", (10.0, 0.0, 5e5, 0.0, -10.0, 4e6), 7.0, 7.0) == first
 
 
 def test_a_footprint_crosses_the_antimeridian():

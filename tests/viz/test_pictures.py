@@ -26,6 +26,16 @@ def test_six_panels_of_one_size(made):
     assert all(p.title and p.note for p in drawn)
 
 
+def test_a_sheet_reaches_streamlit_without_a_search_for_indentation(made, monkeypatch):
+    import streamlit as st
+    from streamlit.elements import html
+
+    monkeypatch.setattr(html, "clean_text", lambda text: pytest.fail("searched"))
+    whole = sheet(panels(made))
+    st.html(whole)
+    assert whole._repr_html_() == whole
+
+
 def test_a_network_that_works_on_a_fill_shows_what_it_added():
     sizes = {"img_size": 64, "patch_size": 16, "embed_dim": 32, "depth": 1, "num_heads": 2}
     decoder = {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 2}
