@@ -52,6 +52,7 @@ class PlainEncoder(VisionTransformer):
 register(
     Family(
         name="encoder",
+        title="Vision transformer",
         network=PlainEncoder,
         config=EncoderConfig,
         paper="arXiv 2111.06377",

@@ -188,6 +188,7 @@ _THIN = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6}
 register(
     Family(
         name="mae",
+        title="MAE",
         network=MAE,
         config=MAEConfig,
         paper="arXiv 2111.06377",

@@ -78,18 +78,27 @@ class ModelCard:
     def trained(self) -> bool:
         return self.weights is not None
 
+    @property
+    def title(self) -> str:
+        """The name that people read, such as "Scale-MAE Tiny"; `name` where it is not a preset."""
+        family = _families.get(self.family)
+        if family is None or self.name not in family.presets:
+            return self.name
+        return f"{family.title} {self.name.removeprefix(family.name + '_').capitalize()}"
+
 
 @dataclass(frozen=True)
 class Family:
     """One architecture: `network` is built from a `config` dataclass whose fields are its sizes.
 
-    `presets` name some of them.
+    `title` is its name as papers write it, and `presets` name some of its sizes.
 
     `objective` is called with the network and named options, and trains it; None for networks that are only
     loaded.
     """
 
     name: str
+    title: str
     network: Callable[[Any], Any]
     config: type[Any]
     paper: str

@@ -312,6 +312,7 @@ def nt_xent(vectors: Tensor, temperature: float) -> Tensor:
 register(
     Family(
         name="scale_contrast",
+        title="Scale-Contrast",
         network=ScaleContrast,
         config=ScaleContrastConfig,
         paper="ours, after arXiv 2002.05709 and 2212.14532",

@@ -281,6 +281,7 @@ THIN_DECODER = {
 register(
     Family(
         name="scale_mae",
+        title="Scale-MAE",
         network=ScaleMAE,
         config=ScaleMAEConfig,
         paper="arXiv 2212.14532",

@@ -275,6 +275,7 @@ _TINY = {
 register(
     Family(
         name="sdmae",
+        title="SDMAE",
         network=SDMAE,
         config=SDMAEConfig,
         paper="arXiv 2212.05677",

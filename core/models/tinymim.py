@@ -261,6 +261,7 @@ TINY_STUDENT = {
 register(
     Family(
         name="tinymim",
+        title="TinyMIM",
         network=TinyMIM,
         config=TinyMIMConfig,
         paper="arXiv 2301.01296",

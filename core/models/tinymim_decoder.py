@@ -84,6 +84,7 @@ def decoder_objective(
 register(
     Family(
         name="tinymim_decoder",
+        title="TinyMIM-Decoder",
         network=TinyMIMDecoder,
         config=TinyMIMDecoderConfig,
         paper="arXiv 2301.01296",

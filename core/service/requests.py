@@ -153,6 +153,7 @@ def models() -> list[dict[str, Any]]:
     return [
         {
             "name": card.name,
+            "title": card.title,
             "input_px": card.input_px,
             "patch_px": card.patch_px,
             "reconstructs": card.reconstructs,

@@ -14,7 +14,8 @@ from ui.evaluate import evaluations
 from ui.evaluate.downloads import download_form
 from ui.evaluate.own_sets import states_gsd
 from ui.evaluate.settings import needs_gsd, settings
-from ui.shell import cached
+from ui.pickers import model_picker
+from ui.shell import cached, state
 from ui.shell.escaping import plain
 from ui.shell.ownership import visitor
 from ui.shell.page import in_a_sentence
@@ -60,15 +61,18 @@ def start_form() -> None:
 def _choices(protocol: str, available: dict[str, str]) -> None:
     """Show models, sets, settings and the start button. Raises RecipeError for invalid settings."""
     baselines = [] if protocol in ("reconstruction", "gsd") else evaluations.baselines()
+    untrained = state.widget_value("show untrained evaluate", False)
     models = st.multiselect(
         "Models",
-        [*cached.cards(), *cached.weight_files(), *baselines],
+        [*model_picker.preset_names(untrained=untrained), *cached.weight_files(), *baselines],
         default=[*default_models(protocol), *baselines],
         select_all=False,
         key=f"models {protocol}",
-        help="Baselines: colour_histogram and untrained_scale_mae_tiny are what every trained network should "
-        "beat; efficientnet_lite0 is the teacher of scale_mae_tiny, offered where it was fetched.",
+        format_func=model_picker.model_label,
+        help="Floors (the colour histogram, an untrained network) are what every trained network should "
+        "beat. EfficientNet-Lite0 is the teacher of Scale-MAE Tiny, offered where it was fetched.",
     )
+    model_picker.show_untrained("evaluate")
     sets = st.multiselect("Sets", list(available), default=list(available)[:1], select_all=False)
     limit = st.number_input(
         "Images per class and split (0: all)",

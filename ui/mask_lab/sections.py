@@ -185,7 +185,8 @@ def sweep_of(view: PageView) -> tuple[Any, ...]:
 
 def models_side_by_side(view: PageView, result: Reconstruction) -> None:
     """Several models under the same mask."""
-    names = [name for name, card in cached.cards().items() if card.reconstructs]
+    offered = model_picker.preset_names(untrained=model_picker.show_untrained("models"), kept=(view.model,))
+    names = [name for name in offered if cached.cards()[name].reconstructs]
     default = [name for name in names if cached.cards()[name].trained][:3] or names[:2]
     chosen = st.multiselect(
         "Models",
@@ -208,7 +209,7 @@ def models_side_by_side(view: PageView, result: Reconstruction) -> None:
             replace(
                 picture,
                 name=f"model-{name}",
-                title=name,
+                title=model_picker.model_label(name),
                 note=f"{decibels(scores.psnr)}, SSIM {scores.ssim:.3f} · {other.recipe.input_px} px",
             )
         )

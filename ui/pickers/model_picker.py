@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -11,6 +13,9 @@ from core.session import PageView
 from ui.pickers import controls
 from ui.shell import cached, state, weights
 from ui.shell.escaping import plain
+
+if TYPE_CHECKING:
+    from core.models import ModelCard
 
 POSITIONS = {
     "gsd": "Scaled by the GSD, as in Scale-MAE",
@@ -38,19 +43,33 @@ def known_names() -> set[str]:
 
 
 def model_label(name: str) -> str:
-    """The label of a network in a select box."""
-    card = cached.cards().get(name)
-    if card is None:
-        return weights.title_of(name)
-    return name if card.trained else f"{name} (untrained)"
+    """The label of a network or a baseline in a list."""
+    from core.viz.model_cards import model_title
+
+    return weights.title_of(name) if name in file_names() else model_title(name, cached.cards())
 
 
-def names_for(view: PageView, *, encoders: bool = False) -> list[str]:
+def show_untrained(place: str) -> bool:
+    """Ask whether lists offer networks with random weights too; `place` tells the lists of a page apart."""
+    return st.toggle(
+        "Show untrained",
+        key=state.widget(f"show untrained {place}", False),
+        help="Networks with random weights: architectures to train, and floors that trained networks should "
+        "beat.",
+    )
+
+
+def preset_names(*, untrained: bool, kept: Sequence[str] = ()) -> list[str]:
+    """Names of the bundled networks: trained ones, those `kept`, and on request the untrained ones."""
+    return [name for name, card in cached.cards().items() if card.trained or untrained or name in kept]
+
+
+def names_for(view: PageView, *, encoders: bool = False, untrained: bool = False) -> list[str]:
     """Networks that reconstruct, weights files, and the view's own; with `encoders` also trained encoders."""
-    cards = cached.cards().items()
-    names = [name for name, card in cards if card.reconstructs]
-    names += [name for name, card in cards if encoders and card.trained and not card.reconstructs]
-    names += file_names()
+    cards, names = cached.cards(), preset_names(untrained=untrained)
+    decoding = [name for name in names if cards[name].reconstructs]
+    others = [name for name in names if encoders and cards[name].trained and not cards[name].reconstructs]
+    names = [*decoding, *others, *file_names()]
     bare = view.model.rsplit("+", 1)[0]
     names = [view.model if name == bare else name for name in names]
     return names if view.model in names else [*names, view.model]
@@ -58,13 +77,17 @@ def names_for(view: PageView, *, encoders: bool = False) -> list[str]:
 
 def pick_model(view: PageView, *, encoders: bool = False) -> str:
     """Choose a network (with `encoders` also one without a decoder); show a weights file's load report."""
+    untrained = state.widget_value("show untrained lab", False)
     name = st.selectbox(
         "Model",
-        names_for(view, encoders=encoders),
+        names_for(view, encoders=encoders, untrained=untrained),
         key=state.widget("model", view.model),
         format_func=model_label,
         help=_memory(),
     )
+    show_untrained("lab")
+    if name in cached.cards():
+        model_card(name)
     _upload_weights(view)
     if (resolved := with_positions(name)) != name:
         _show(view, resolved)
@@ -79,6 +102,32 @@ def pick_model(view: PageView, *, encoders: bool = False) -> str:
         ):
             st.markdown("\n".join(f"- {plain(sentence)}" for sentence in report))
     return name
+
+
+def model_card(name: str) -> None:
+    """Show in a popover what a bundled network is, its data, licence, strengths and scores."""
+    card = cached.cards()[name]
+    with st.popover(f"About {plain(card.title)}", icon=":material/badge:", width="stretch"):
+        st.markdown(cached.result_cache("model cards", 64).get_or_compute(name, lambda: _card_text(card)))
+
+
+def _card_text(card: ModelCard) -> str:
+    from core.viz.model_cards import about, good_at, score_lines, trained_on
+
+    scores = "".join(f"\n- {plain(line)}" for line in score_lines(card))
+    licence = card.weights.licence if card.weights else card.licence
+    return "\n\n".join(
+        [
+            f"**{plain(card.title)}** (`{card.name}`)  \n{plain(card.description)}",
+            f"**Good at**  \n{plain(good_at(card, cached.cards().values()))}",
+            *([f"**Scores**{scores}"] if scores else []),
+            f"**Data**  \n{plain(trained_on(card) or 'none')}",
+            f"**Licence**  \n{plain(licence)}",
+            "**Details**" + "".join(f"\n- {plain(sentence)}" for sentence in about(card)),
+            f"Input of {card.input_px} px in patches of {card.patch_px} px; vectors of {card.embed_dim} "
+            f"numbers. Paper: {plain(card.paper)}.",
+        ]
+    )
 
 
 def with_positions(name: str) -> str:

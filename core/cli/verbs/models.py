@@ -5,10 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ...models import ModelCard
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,6 +20,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the cards."""
     from ...models import cards, default_embedder, default_reconstructor
     from ...models.registry import find_family
+    from ...viz.model_cards import about, good_at, score_lines
 
     known = cards()
     if args.name and args.name not in known:
@@ -35,7 +32,13 @@ def run(args: argparse.Namespace) -> int:
             json.dumps(
                 {
                     "models": [
-                        {**asdict(card), "trained": card.trained, "about": about(card)}
+                        {
+                            **asdict(card),
+                            "title": card.title,
+                            "trained": card.trained,
+                            "good_at": good_at(card, known.values()),
+                            "about": about(card),
+                        }
                         for card in chosen.values()
                     ],
                     **defaults,
@@ -51,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
             f"{card.name + mark:28} {card.input_px:4} px, patch {card.patch_px:2}, width "
             f"{card.embed_dim:4}  {gives:13} {weights}"
         )
-        for sentence in about(card) if args.name else ():
+        said = [f"{card.title}. {good_at(card, known.values())}", *score_lines(card), *about(card)]
+        for sentence in said if args.name else ():
             print(f"  {sentence}")
     if not args.name:
         print(
@@ -59,25 +63,3 @@ def run(args: argparse.Namespace) -> int:
             "timm:NAME, timm:NAME@FILE, hf:OWNER/NAME"
         )
     return 0
-
-
-def about(card: ModelCard) -> list[str]:
-    """Say what is built into a network, how far it uses the GSD, and where its weights come from."""
-    from ...engine.results import CENTRES
-    from ...evaluation.gsd_awareness import gsd_awareness
-
-    said: list[str] = []
-    if (centre := card.sizes.get("centre", "dataset")) in CENTRES:
-        said.append(f"Built in: its output is {CENTRES[centre]}, so that baseline is part of it.")
-    if not card.gsd_aware:
-        said.append("Its positions are static: it ignores the GSD.")
-    elif card.weights and (use := gsd_awareness(card.name, card.weights.sha256)):
-        said.append(use)
-    if card.weights:
-        said.append(
-            f"{card.weights.images_seen:,} images seen in {card.weights.hours:g} hours "
-            f"(`{card.weights.command}`). Licence: {card.weights.licence}."
-        )
-        if card.weights.notes:
-            said.append(card.weights.notes)
-    return said

@@ -178,8 +178,9 @@ def _settings(context: PanelContext | None, chosen: ChosenImagery) -> tuple[str,
 
     of_table = "" if context is None else context.table.columns["model"][0].as_py()
     first = of_table if of_table in cached.cards() else default_embedder()
+    presets = model_picker.preset_names(untrained=model_picker.show_untrained("imagery"), kept=(first,))
     names = sorted(
-        [*cached.cards(), *model_picker.file_names()], key=lambda n: (n != first, n not in cached.cards())
+        [*presets, *model_picker.file_names()], key=lambda n: (n != first, n not in cached.cards())
     )
     chosen_models = st.multiselect(
         "Models",
