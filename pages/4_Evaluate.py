@@ -8,6 +8,7 @@ from ui.evaluate import evaluations
 from ui.evaluate.form import start_form
 from ui.evaluate.sections import details, duplicates
 from ui.evaluate.table import table
+from ui.evaluate.which_model import which_model_section
 from ui.learn.tour import tour
 from ui.shell.escaping import plain
 from ui.shell.ownership import may_control
@@ -81,6 +82,8 @@ with page(
 ):
     tour("Evaluate")
     st.html(MODELS_STYLE)
+    with in_a_sentence():
+        which_model_section(tuple(r for found in evaluations.numbers().values() for r in found))
     left, right = st.columns([1, 3.7], gap="small")
     with left, in_a_sentence():
         st.fragment(start_form)()
