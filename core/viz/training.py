@@ -20,8 +20,8 @@ def loss_figure(
 ) -> go.Figure:
     """Plot the loss of each run by step (or images seen, by="seen") with its running median.
 
-    Spikes affect neither the median nor the axis, which ends below them; a note gives their number and
-    height.
+    The loss axis is logarithmic where every loss is positive. Spikes affect neither the median nor the axis,
+    which ends below them; a note gives their number and height.
     """
     figure, everything = go.Figure(), [np.empty(0)]
     for colour, (name, rows) in zip(SERIES * 4, logs.items(), strict=False):
@@ -51,14 +51,17 @@ def _below_spikes(figure: go.Figure, losses: NDArray[np.float64]) -> go.Figure:
     """Cut the loss axis below a few values that are far above the others."""
     if not len(losses):
         return figure
-    low, usual, highest = (float(value) for value in (losses.min(), np.percentile(losses, 95), losses.max()))
+    if logarithmic := bool((losses > 0).all()):
+        figure.update_yaxes(type="log", dtick="D2")
+    shown = np.log10(losses) if logarithmic else losses
+    low, usual, highest = (float(value) for value in (shown.min(), np.percentile(shown, 95), shown.max()))
     if highest - low <= MOST_ABOVE_USUAL * (usual - low) or usual == low:
         return figure
     room = 0.05 * (usual - low)
     top = usual + 5 * room
-    above = int((losses > top).sum())
+    above = int((shown > top).sum())
     figure.update_yaxes(range=[low - room, top])
-    note = f"{above} value{'s' * (above > 1)} above, up to {highest:.3g}"
+    note = f"{above} value{'s' * (above > 1)} above, up to {losses.max():.3g}"
     return figure.add_annotation(
         text=note,
         xref="paper",
@@ -100,6 +103,23 @@ def progress_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figur
         )
     _style(figure, "hours of training", "PSNR of hidden pixels (dB)")
     return figure.update_xaxes(rangemode="tozero")
+
+
+def tile_strip(sheets: Sequence[NDArray[np.uint8]], tile: int = 0) -> NDArray[np.uint8]:
+    """Cut one tile from previews of a run (`Previews`): the original, then what was predicted at each step.
+
+    sheets: (4s, ns, 3) each, rows truth, masked, predicted and pasted. Returns (s, w, 4),
+    transparent between the tiles.
+    """
+    side = sheets[0].shape[0] // 4
+    across = slice(tile * side, (tile + 1) * side)
+    cells = [sheets[0][:side, across], *(sheet[2 * side : 3 * side, across] for sheet in sheets)]
+    gap = max(2, side // 16)
+    spaced = np.zeros((side, len(cells) * (side + gap) - gap, 4), np.uint8)
+    for number, cell in enumerate(cells):
+        start = number * (side + gap)
+        spaced[:, start : start + side] = np.dstack([cell, np.full(cell.shape[:2], 255, np.uint8)])
+    return spaced
 
 
 def _style(figure: go.Figure, across: str, up: str) -> go.Figure:

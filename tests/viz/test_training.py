@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("plotly")
 
-from core.viz.training import loss_figure
+from core.viz.training import loss_figure, tile_strip
 
 
 def rows(losses):
@@ -22,7 +22,8 @@ def test_one_spike_does_not_flatten_the_curve():
     losses = decline()
     losses[90] = 7400.0
     figure = loss_figure({"run": rows(losses)})
-    low, high = figure.layout.yaxis.range
+    assert figure.layout.yaxis.type == "log"
+    low, high = (10**end for end in figure.layout.yaxis.range)
     assert low < 0.41 and 0.9 < high < 2
     assert "up to 7.4e+03" in figure.layout.annotations[0].text
     bold = figure.data[1].y
@@ -39,3 +40,18 @@ def test_an_ordinary_decline_is_shown_whole():
 )
 def test_few_or_odd_losses_make_a_figure(losses):
     assert loss_figure({"run": rows(losses), "none": []}).layout.height
+
+
+def test_losses_that_reach_zero_get_a_linear_axis():
+    assert loss_figure({"run": rows([2.0, 1.0, -0.5])}).layout.yaxis.type is None
+
+
+def test_strip_shows_the_original_and_one_prediction_a_step():
+    side, columns = 32, 3
+    sheets = [np.full((4 * side, columns * side, 3), 10 * step, np.uint8) for step in (1, 2)]
+    sheets[0][:side, side : 2 * side] = 200
+    strip = tile_strip(sheets, tile=1)
+    gap = 2
+    assert strip.shape == (side, 3 * side + 2 * gap, 4)
+    assert [strip[5, at, 0] for at in (5, side + gap + 5, 2 * (side + gap) + 5)] == [200, 10, 20]
+    assert strip[5, side, 3] == 0, "transparent between the tiles"

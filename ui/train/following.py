@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
 
 from core.engine.training.runs import ROOT, RunError, TrainingRun, TrainSpec
-from core.viz.training import loss_figure, progress_figure
+from core.viz.training import loss_figure, progress_figure, tile_strip
 from ui.pickers.controls import duration
+from ui.shell import cached
 from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 from ui.shell.permissions import may
-from ui.shell.state import set_widget, widget, widget_value
+from ui.shell.state import keep, recall, set_widget, widget, widget_value
 from ui.shell.style import FOLLOWED
 from ui.train.runs import may_control, resume_run, runs, stop_run
 
-SHOWN = "run shown"
+SHOWN, SCRUBBED = "run shown", "preview step"
 FILMS = {"gif": "Previews as an animation (GIF)", "mp4": "Previews as a film (MP4)"}
+STRIP = 10
+"""Tiles in the strip of progress; more previews are thinned out evenly."""
 NOT_YOURS = "Only the browser that started this run can stop or resume it."
 
 
@@ -82,7 +91,11 @@ def _progress(
     seconds = (spec.steps - last["step"]) * spec.batch / last["images_per_s"] if last["images_per_s"] else 0
     state = "finished" if last["step"] >= spec.steps else "ended early" if failed else "stopped"
     if running:
-        state = "saving, then stopping" if run.asked_to_stop else f"about {duration(seconds)} left"
+        state = (
+            "saving, then stopping"
+            if run.asked_to_stop
+            else f"about {duration(seconds)} left, {_ending(seconds)}"
+        )
     st.progress(
         min(1.0, last["step"] / spec.steps), text=f"step {last['step']:,} of {spec.steps:,} · {state}"
     )
@@ -152,9 +165,17 @@ def _previews(run: TrainingRun) -> None:
         return
     from core import export
 
-    step = (
-        st.select_slider("Previews at step", list(steps), value=max(steps)) if len(steps) > 1 else max(steps)
-    )
+    newest = max(steps)
+    if len(steps) > 1:
+        _strip(steps)
+        # the slider follows the newest preview until it is moved, and again once it is moved to the end
+        last = recall(f"newest {run.folder.name}", newest)
+        keep(f"newest {run.folder.name}", newest)
+        if (chosen := widget_value(SCRUBBED, last)) == last or chosen not in steps:
+            set_widget(SCRUBBED, newest)
+        step = st.select_slider("Previews at step", list(steps), key=widget(SCRUBBED, newest))
+    else:
+        step = newest
     st.image(
         str(steps[step]), caption=export.PREVIEW_ROWS, width="stretch", alt=f"Preview tiles at step {step}"
     )
@@ -169,6 +190,37 @@ def _previews(run: TrainingRun) -> None:
             on_click="ignore",
             key=f"film {kind}",
         )
+
+
+def _strip(steps: dict[int, Path]) -> None:
+    """One tile as the network predicted it from the first preview to the newest."""
+    every = list(steps)
+    chosen = sorted({every[round(at)] for at in np.linspace(0, len(every) - 1, min(STRIP, len(every)))})
+    names = tuple(str(steps[step]) for step in chosen)
+
+    def cut() -> NDArray[np.uint8]:
+        return tile_strip([np.asarray(Image.open(name).convert("RGB")) for name in names])
+
+    picture = cached.result_cache("preview strips", 16).get_or_compute(names, cut)
+    named = ", ".join(f"{step:,}" for step in chosen)
+    st.image(
+        picture,
+        caption=f"One tile: the original, then its reconstruction at steps {named}",
+        width="stretch",
+        alt=f"A tile and its reconstruction at {len(chosen)} steps",
+    )
+
+
+def _ending(seconds: float) -> str:
+    """The time of day at which something ends, in the visitor's time zone."""
+    zone = st.context.timezone
+    try:
+        now = datetime.now(ZoneInfo(zone) if zone else UTC)
+    except (ValueError, KeyError, OSError):  # an unknown time zone
+        now = datetime.now(UTC)
+    end = now + timedelta(seconds=seconds)
+    day = "" if end.date() == now.date() else f"{end:%A} " if seconds < 6 * 86_400 else f"{end:%d %B} "
+    return f"ends about {day}{end:%H:%M}{'' if zone else ' UTC'}"
 
 
 def _short(text: str) -> str:
