@@ -64,7 +64,7 @@ def test_a_run_is_shown_and_its_weights_can_be_downloaded(open_page, folder):
     app = open_page(PAGE)
     assert not app.exception and not app.error
     assert [metric.label for metric in app.metric][:2] == ["Loss", "Images seen"]
-    (button,) = app.get("download_button")
+    button = app.get("download_button")[0]
     assert "Download weights" in button.proto.label
 
 
