@@ -101,15 +101,15 @@ def test_another_user_sees_none_of_it(local_page: Page, address: str) -> None:
 
 
 def test_enter_selects_one_of_the_models_that_match(local_page: Page, address: str) -> None:
-    """`mae_tiny` is part of several names; Enter must add that one model, not all matches."""
+    """`MAE Tiny` is part of several names; Enter must add that one model, not all matches."""
     local_page.goto(f"{address}/?tab=My+imagery")
     models = local_page.get_by_test_id("stMultiSelect").filter(has_text="Models")
     tags = models.locator(".react-aria-ComboBox [data-tag]")
     expect(tags).to_have_count(1)
     models.locator("input").click()
-    local_page.keyboard.type("mae_tiny")
+    local_page.keyboard.type("MAE Tiny")
     local_page.keyboard.press("Enter")
     expect(tags).to_have_count(2)
     local_page.wait_for_timeout(1000)
-    assert tags.nth(1).get_attribute("aria-label") == "mae_tiny"
+    assert tags.nth(1).get_attribute("aria-label") == "MAE Tiny"
     expect(tags).to_have_count(2)
