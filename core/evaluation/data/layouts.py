@@ -1,9 +1,9 @@
 """Layouts of labelled sets on disk, and the classes, splits and GSDs that they state.
 
-There are three: a zip or folder with `index.csv` (columns file, label, optionally split and gsd_m), one
-folder per class, and train/test folders that contain one folder per class. Split lists beside the images
-(train.txt, val-eurosat.txt, eurosat-test.txt ...) take precedence over a random split. In every layout, val
-is used as test if there is no test, and ignored otherwise.
+There are four: a zip or folder with `index.csv` (columns file, label, optionally split and gsd_m), one
+folder per class, train/test folders that contain one folder per class, and WebDataset shards. Split lists
+beside the images (train.txt, val-eurosat.txt, eurosat-test.txt ...) take precedence over a random split. In
+every layout, val is used as test if there is no test, and ignored otherwise.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 
 from ..errors import LabelledSetError
 from .published import PublishedSet
+from .shards import CLASS_SUFFIX, MAX_CLASS_BYTES, split_of
 from .splits import listed_splits
 from .storage import ImageStore, is_image
 
@@ -59,6 +60,8 @@ def listed(store: ImageStore, title: str, known: PublishedSet | None, labelled: 
 
     Raises LabelledSetError with a remedy.
     """
+    if store.has_shards:
+        return _from_shards(store, title)
     tops = {name.split("/")[0] for name in (*store.names, *store.folders)}
     for root in ("", *(f"{top}/" for top in tops if len(tops) == 1)):
         if f"{root}index.csv" in store.names:
@@ -107,6 +110,35 @@ def _from_index(store: ImageStore, root: str, title: str, labelled: bool) -> Set
         "index.csv" if has_splits else "",
         has_splits or not as_folders,
     )
+
+
+def _from_shards(store: ImageStore, title: str) -> SetListing:
+    """List images with the class in the file beside each; shards state splits by their names, or none."""
+    files = [name for name in store.names if is_image(name)]
+    splits = [split_of(file) for file in files]
+    if len({bool(split) for split in splits}) > 1:
+        raise LabelledSetError(
+            f"Only some shards of '{title}' have train, val or test in their name; "
+            "rename the others, or move them away."
+        )
+    labels = [_class_beside(store, file, title) for file in files]
+    unknown_gsd = [float("nan")] * len(files)
+    origin = "names of shards" if any(splits) else ""
+    return SetListing(files, labels, _without_val(splits), unknown_gsd, origin, stated=True)
+
+
+def _class_beside(store: ImageStore, file: str, title: str) -> str:
+    name = str(PurePosixPath(file).with_suffix(CLASS_SUFFIX))
+    try:
+        label = store.read(name)[:MAX_CLASS_BYTES].decode().strip()
+    except (LabelledSetError, UnicodeDecodeError):
+        label = ""
+    if not label:
+        raise LabelledSetError(
+            f"'{file[-80:]}' of '{title}' has no class: a shard holds a text {CLASS_SUFFIX} with the name of "
+            "each image."
+        )
+    return label
 
 
 def _rows(content: bytes, title: str, needed: set[str]) -> dict[int, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Read the files of an image set from a folder or a zip, and never outside it."""
+"""Read the files of an image set from a folder, a zip or tar shards, and never outside it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import LabelledSetError
+from .shards import Member, members_of, shards_of
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 MAX_FILE_BYTES = 200 << 20
@@ -23,17 +24,21 @@ MAX_ENTRIES = 2_000_000  # files and folders of a set; more would be a whole dis
 
 
 class ImageStore:
-    """A folder or zip of files, safe to read from several threads.
+    """A folder or zip of files, or WebDataset shards, safe to read from several threads.
 
-    `names` are relative paths with forward slashes, sorted.
+    `names` are relative paths with forward slashes, sorted; in shards, `SHARD/NAME` of images and classes.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._threads = threading.local()
-        if path.is_dir():
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        shards = shards_of(path)
+        self._in_shards: dict[str, Member] = members_of(shards, IMAGE_SUFFIXES, MAX_ENTRIES) if shards else {}
+        if shards:
+            self.names, self.folders = tuple(sorted(self._in_shards)), ()
+        elif path.is_dir():
             self.names, self.folders = _walked(path)
-            self._members: dict[str, zipfile.ZipInfo] = {}
         else:
             with _open_zip(path) as archive:
                 entries = archive.infolist()
@@ -43,6 +48,11 @@ class ImageStore:
             self.folders = tuple(sorted(info.filename.rstrip("/") for info in entries if info.is_dir()))
         self.names = tuple(name for name in self.names if not _is_hidden(name))
         self.folders = tuple(name for name in self.folders if not _is_hidden(name))
+
+    @property
+    def has_shards(self) -> bool:
+        """Whether the files lie in WebDataset shards."""
+        return bool(self._in_shards)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file.
@@ -64,6 +74,8 @@ class ImageStore:
                 f"'{shown}' is {size >> 20} MB; replace it by an image of at most {MAX_FILE_BYTES >> 20} MB."
             )
         try:
+            if name in self._in_shards:
+                return self._in_shards[name].read()
             return self._unpacked(name, size) if self._members else (self.path / name).read_bytes()
         except (
             zipfile.BadZipFile,
@@ -77,7 +89,12 @@ class ImageStore:
             ) from problem
 
     def checksum(self, name: str) -> str:
-        """Return size and CRC-32 of a file, or "absent"; zip members are not unpacked."""
+        """Return size and CRC-32 of a file, or "absent"; zip members are not unpacked.
+
+        Of a file in a shard it is size and position: shards of ImageNet are 150 GB.
+        """
+        if name in self._in_shards:
+            return f"{self._in_shards[name].size}:{self._in_shards[name].start}"
         if name in self._members:
             return f"{self._members[name].file_size}:{self._members[name].CRC:08x}"
         if self._members or self._size(name) is None:
@@ -86,6 +103,8 @@ class ImageStore:
         return f"{len(content)}:{zlib.crc32(content):08x}"
 
     def _size(self, name: str) -> int | None:
+        if self._in_shards:
+            return self._in_shards[name].size if name in self._in_shards else None
         if self._members:
             return self._members[name].file_size if name in self._members else None
         file = self.path / name
