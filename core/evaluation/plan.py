@@ -136,13 +136,14 @@ def resolve_res(
     input_px: int,
     data: str,
 ) -> float:
-    """Return the res of a policy. Raises LabelledSetError if it needs a GSD that the set does not state.
+    """Return the res of a policy. Raises LabelledSetError if it needs a GSD that the set does not state, and
+    the network uses it.
 
     `ratio` is native px over fed px, which takes the place of the two GSDs where they are NaN.
     """
     chosen = policy_from_text(policy)
     if math.isnan(gsd_m):
-        if POLICIES[chosen.name].needs_gsd:
+        if POLICIES[chosen.name].needs_gsd and subject.gsd_aware:
             raise LabelledSetError(
                 f"'{data}' states no ground sample distance, which the policy {chosen.name} needs; "
                 "give it with --gsd-m, or choose the policy training_range or author_eval."

@@ -1,4 +1,4 @@
-"""Sets with a class for every pixel: two scenes of scenes.zip, SpaceNet 1, or a user's folder."""
+"""Sets with a class for every pixel: two scenes of scenes.zip, SpaceNet 1, ADE20K, or a user's folder."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from ...geo.sources import open_source
 from ...geo.stretch import to_unit
 from ...geo.tile import TileRef, TileSpec
 from ..errors import LabelledSetError
+from .ade20k import ade20k_path, open_ade20k
 from .datasets import DataSpec
 from .masked_folder import open_masked_folder
 from .masked_set import TEST_EVERY, UNLABELLED, Classes, MaskedSet, MaskedTile, masked_set
-from .published import SPACENET
+from .published import ADE20K, SPACENET
 from .spacenet import open_spacenet, spacenet_path
 from .storage import ImageStore, fingerprint
 
@@ -44,7 +45,8 @@ SCENES = {
 
 
 def open_masked(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
-    """Open a set with masks: one of SCENES, SpaceNet 1, a folder or zip, or a name in one of `folders`.
+    """Open a set with masks: one of SCENES, SpaceNet 1, ADE20K, a folder or zip, or a name in one of
+    `folders`.
 
     Raises LabelledSetError with a remedy.
     """
@@ -54,8 +56,10 @@ def open_masked(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
         data = _open_scene(spec, folders)
     elif path := spacenet_path(spec.data, folders):
         data = open_spacenet(path, spec)
+    elif path := ade20k_path(spec.data, folders):
+        data = open_ade20k(path, spec)
     else:
-        data = open_masked_folder(spec, folders, (*SCENES, SPACENET))
+        data = open_masked_folder(spec, folders, (*SCENES, SPACENET, ADE20K))
     for split in ("train", "test"):
         if not len(data.rows(split)):
             raise LabelledSetError(

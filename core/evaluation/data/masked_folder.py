@@ -38,27 +38,35 @@ def open_masked_folder(spec: DataSpec, folders: Sequence[Path], known: Sequence[
         )
     store = ImageStore(path)
     pairs = _pairs(store, path.stem)
-    masks = {mask: _read_mask(store, mask) for _, mask, _ in pairs}
-    binary = {0, UNLABELLED} == set().union(*(np.unique(mask).tolist() for mask in masks.values()))
-    if binary:
-        masks = {name: (mask == UNLABELLED).astype(np.uint8) for name, mask in masks.items()}
-    classes = _names(store, path.stem, masks.values())
-    px = min(MAX_TILE_PX, min(min(mask.shape) for mask in masks.values()))
+    shapes: dict[str, tuple[int, ...]] = {}
+    values: set[int] = set()
+    for _, name, _ in pairs:  # one at a time: all masks of a large set do not fit into memory
+        mask = read_mask(store, name)
+        shapes[name] = mask.shape
+        values |= set(np.unique(mask).tolist())
+    binary = values == {0, UNLABELLED}
+    classes = _names(store, path.stem, {0, 1} if binary else values)
+    px = min(MAX_TILE_PX, *(min(shape) for shape in shapes.values()))
     mask_of = {image: mask for image, mask, _ in pairs}
     listed = [
         (f"{image}@{top},{left}", split, number)
         for number, (image, mask, split) in enumerate(_with_splits(pairs, spec.seed))
-        for top, left in _tiles(masks[mask].shape, px)
+        for top, left in _tiles(shapes[mask], px)
     ]
 
     @lru_cache(maxsize=2)
     def picture(image: str) -> NDArray[np.float32] | Skipped:
         return read_picture(store, image)
 
+    @lru_cache(maxsize=2)
+    def classes_at(name: str) -> Classes:
+        mask = read_mask(store, name)
+        return (mask == UNLABELLED).astype(np.uint8) if binary else mask
+
     def read(name: str) -> MaskedTile | Skipped:
         image, _, corner = name.rpartition("@")
         top, left = (int(number) for number in corner.split(","))
-        whole, mask = picture(image), masks[mask_of[image]]
+        whole, mask = picture(image), classes_at(mask_of[image])
         if isinstance(whole, Skipped):
             return whole
         if whole.shape[1:] != mask.shape:
@@ -127,7 +135,8 @@ def _with_splits(pairs: list[tuple[str, str, str]], seed: int) -> Iterable[tuple
     ]
 
 
-def _read_mask(store: ImageStore, name: str) -> Classes:
+def read_mask(store: ImageStore, name: str) -> Classes:
+    """Return class numbers (h, w) of a mask. Raises LabelledSetError for what is none."""
     try:
         with Image.open(io.BytesIO(store.read(name))) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -160,8 +169,8 @@ def _read_mask(store: ImageStore, name: str) -> Classes:
     return values.astype(np.uint8)
 
 
-def _names(store: ImageStore, title: str, masks: Iterable[Classes]) -> tuple[str, ...]:
-    values = sorted(set().union(*(np.unique(mask).tolist() for mask in masks)) - {UNLABELLED})
+def _names(store: ImageStore, title: str, found: set[int]) -> tuple[str, ...]:
+    values = sorted(found - {UNLABELLED})
     if len(values) < 2:
         raise LabelledSetError(
             f"The masks of '{title}' have the single class {values[0] if values else '-'}; add another class."

@@ -183,12 +183,16 @@ PUBLISHED: dict[str, PublishedSet] = {
 }
 
 
-SPACENET = "spacenet"  # a set with masks, see spacenet.py
+SPACENET, ADE20K = "spacenet", "ade20k"  # sets with masks, see spacenet.py and ade20k.py
+_MASKED_SPELLINGS = {
+    SPACENET: ("spacenet", "spacenet1", "spacenetv1", "sn1buildings"),
+    ADE20K: ("ade20k", "ade", "adechallengedata2016"),
+}
 
 
-def is_spacenet(text: str) -> bool:
-    """Return whether a text names SpaceNet 1, in any of the spellings in use."""
-    return _spelling(text) in ("spacenet", "spacenet1", "spacenetv1", "sn1buildings")
+def published_masked(text: str) -> str | None:
+    """Return SPACENET or ADE20K if a text names one of them, in any of the spellings in use."""
+    return next((name for name, known in _MASKED_SPELLINGS.items() if _spelling(text) in known), None)
 
 
 def published_set(text: str) -> PublishedSet | None:

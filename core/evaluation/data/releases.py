@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...files import program_folder
-from .published import SPACENET, is_spacenet, published_set
+from .published import ADE20K, SPACENET, published_masked, published_set
 
 FETCHED_FOLDER = program_folder("data") / "sets"
 """Where sets are downloaded to, and one of the folders that sets are found in."""
@@ -167,6 +167,14 @@ DATASET_RELEASES: dict[str, DatasetRelease] = {
             "see its page; cite Krizhevsky 2009",
             "https://www.cs.toronto.edu/~kriz/cifar.html",
         ),
+        DatasetRelease(
+            ADE20K,
+            "ADE20K for scene parsing",
+            (),
+            "see its page; for research and education",
+            "https://groups.csail.mit.edu/vision/datasets/ADE20K/",
+            "ADEChallengeData2016",
+        ),
         DatasetRelease("svhn", "SVHN", (), "see its page", "http://ufldl.stanford.edu/housenumbers/"),
         DatasetRelease("tiny_imagenet", "Tiny-ImageNet", (), "see its page", "http://cs231n.stanford.edu/"),
         DatasetRelease("aid", "AID", (), "see its page", "https://captain-whu.github.io/AID/"),
@@ -187,4 +195,4 @@ DATASET_RELEASES: dict[str, DatasetRelease] = {
 def dataset_release(text: str) -> DatasetRelease | None:
     """Return the release of a set by its name or another spelling, None if there is none."""
     known = published_set(text)
-    return DATASET_RELEASES.get(SPACENET if is_spacenet(text) else known.name if known else "")
+    return DATASET_RELEASES.get(published_masked(text) or (known.name if known else ""))

@@ -21,7 +21,7 @@ from ..errors import LabelledSetError
 from .datasets import DataSpec, own_path
 from .images import Skipped
 from .masked_set import UNLABELLED, Classes, MaskedSet, MaskedTile, masked_set
-from .published import SPACENET, is_spacenet
+from .published import SPACENET, published_masked
 from .storage import ImageStore, fingerprint
 
 GSD_M, TILE_PX = 0.5, 192
@@ -39,7 +39,7 @@ def spacenet_path(data: str, folders: Sequence[Path]) -> Path | None:
     path = own_path(data)
     if path is not None and (path.name in FOUND_AS or (path / "3band").is_dir()):
         return path
-    if not is_spacenet(data):
+    if published_masked(data) != SPACENET:
         return None
     return next((folder / name for folder in folders for name in FOUND_AS if (folder / name).exists()), None)
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from core.cli.entry import main
-from core.evaluation.data import releases
+from core.evaluation.data import ade20k, releases, spacenet
 from core.evaluation.data.datasets import DataSpec, open_set
 from core.evaluation.data.fetching import FetchSetError, fetch_set
 from core.evaluation.data.published import PUBLISHED
@@ -211,11 +211,14 @@ def test_an_unknown_name_lists_what_there_is(capsys):
     assert "scale-mae" in err and "eurosat" in err and "spacenet" in err
 
 
+FOLDERS = {"spacenet": spacenet.FOUND_AS[0], "ade20k": ade20k.FOUND_AS[0]}
+
+
 def test_every_release_is_of_a_set_that_can_be_opened():
     for name, release in DATASET_RELEASES.items():
         assert dataset_release(name) is release
-        if name == "spacenet":
-            assert release.unpack_to == "SN1_buildings"
+        if name in FOLDERS:
+            assert release.unpack_to == FOLDERS[name]
             continue
         known = PUBLISHED[name]
         for archive in release.archives:
