@@ -57,7 +57,8 @@ def draw_crops(
     coarser: float | None = None,
     workers: Executor | None = None,
 ) -> Crops:
-    """Draw the crops `numbers` of one step, side_px pixels per side, randomly flipped and rotated.
+    """Draw the crops `numbers` of one step, side_px pixels per side, randomly flipped and rotated unless
+    their source is upright.
 
     `coarser` replaces each source's limit on how many times coarser than its image a crop may be. `workers`
     draw in parallel, with the same result for any number of them. Raises GeoError if no image is large
@@ -98,6 +99,8 @@ def _draw(
                 crop = _cut(source, int(rng.choice(indices)), side_px, coarser or source.coarser, rng)
                 if crop.pixels.std() > FLAT:
                     break
+        if crop is not None and source.upright:
+            return crop
         if crop is not None:
             turned = np.rot90(crop.pixels, int(rng.integers(4)))
             pixels = np.ascontiguousarray(turned[:, ::-1] if rng.random() < 0.5 else turned)

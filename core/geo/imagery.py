@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +23,12 @@ NOT_STATED = "not stated"
 class Imagery:
     """Images of one source, uint8 (h, w, 3) each, image i at `gsd_m[i]` metres per pixel.
 
-    `pictures` may decode on access (FolderPictures). `share` is how often this source is drawn relative to
-    the others; crops are 1 to `coarser` times coarser than their picture. `skipped` names files that cannot
-    be decoded. `plate_carree` pictures span the globe: latitude is sampled uniformly in area and columns are
-    widened by its cosine. `sides_px` holds the shorter side of every image and `digest` identifies the data;
-    both are computed from arrays in memory if they are not given.
+    `pictures` may decode on access (LazyPictures). `share` is how often this source is drawn relative to the
+    others; crops are 1 to `coarser` times coarser than their picture. `skipped` names files that cannot be
+    decoded. `plate_carree` pictures span the globe: latitude is sampled uniformly in area and columns are
+    widened by its cosine. Crops of `upright` pictures are neither flipped nor turned. `sides_px` holds the
+    shorter side of every image and `digest` identifies the data; both are computed from arrays in memory if
+    they are not given.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Imagery:
     coarser: float = 4.0
     skipped: tuple[str, ...] = ()
     plate_carree: bool = False
+    upright: bool = False
     sides_px: NDArray[np.int64] = field(
         default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False
     )
@@ -58,31 +61,47 @@ class Imagery:
         return np.flatnonzero(self.sides_px >= side_px)
 
 
-class FolderPictures(Sequence[Picture]):
-    """Images of a folder, decoded on access, so that a folder of any size fits in memory.
+class LazyPictures(Sequence[Picture], ABC):
+    """Images that are decoded on access, so that a set of any size fits in memory.
 
     Access to a file that cannot be decoded raises GeoError and adds its name to `failed`.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self.folder, self.names = folder, tuple(names)
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
         self.failed: set[str] = set()
         self._lock = threading.Lock()
+
+    @abstractmethod
+    def decoded(self, name: str) -> Picture | None:
+        """Return the image of a name, None if it cannot be decoded."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Picture:  # type: ignore[override]  # slices are not used
         name = self.names[index]
-        try:
-            picture = decode_image(name.lower(), (self.folder / name).read_bytes(), {})
-        except OSError:
-            picture = None
+        picture = self.decoded(name)
         if picture is None:
             with self._lock:
                 self.failed.add(name)
-            raise GeoError(f"{name} cannot be decoded: replace it or remove it from the folder.")
+            raise GeoError(f"{name} cannot be decoded: replace it or remove it from its folder.")
         return picture
+
+
+class FolderPictures(LazyPictures):
+    """Images of a folder."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        super().__init__(names)
+        self.folder = folder
+
+    def decoded(self, name: str) -> Picture | None:
+        """Return the image of a file, None if it cannot be decoded."""
+        try:
+            return decode_image(name.lower(), (self.folder / name).read_bytes(), {})
+        except OSError:
+            return None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """`python -m core finetune`: a shipped encoder learns two classes, and invalid input gives one sentence."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,3 +95,24 @@ def test_what_cannot_be_meant_is_one_sentence(
 ) -> None:
     assert main(["finetune", str(textures), *words]) == BAD_INPUT
     assert said in capsys.readouterr().err
+
+
+def test_a_stopped_command_goes_on_and_a_finished_one_only_scores(
+    textures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = textures.parent / "run"
+    words = ["finetune", str(textures), "--gsd-m", "1", "--steps", "3", "--batch", "8", "--run", str(run)]
+    words += ["--model", "scale_contrast_tiny", "--json"]
+    with monkeypatch.context() as patch:
+        stopped = nullcontext(SimpleNamespace(asked=True))
+        patch.setattr("core.engine.training.stop_signals.StopSignals", lambda: stopped)
+        assert main(words) == 130
+    told = capsys.readouterr()
+    assert told.out == "" and "stopped and saved at step 1: the same command goes on." in told.err
+    assert main(words) == OK
+    told = capsys.readouterr()
+    said = json.loads(told.out)
+    assert "3/3" in told.err and "images/s" in told.err and "saved" in told.err and "1/3" not in told.err
+    assert main(words) == OK
+    again = json.loads(capsys.readouterr().out)
+    assert (again["accuracy"], again["loss"]) == (said["accuracy"], said["loss"])

@@ -156,7 +156,8 @@ def test_a_stopped_training_run_resumes(files: Path) -> None:
     Later losses differ by design, because crops are drawn differently now.
     """
     from core.engine.training.runs import TrainingRun
-    from core.engine.training.train import Training, load_state, train
+    from core.engine.training.saving import read_state
+    from core.engine.training.train import Training, train
 
     run = TrainingRun(files / "run")
     stopped_at, steps = run.log()[-1]["step"], run.spec().steps
@@ -165,7 +166,7 @@ def test_a_stopped_training_run_resumes(files: Path) -> None:
     assert weights_file is not None
     published = load_checkpoint(weights_file).state_dict()
     training = Training(run.spec())
-    training.restore(load_state(run))
+    training.restore(read_state(run.state_file))
     assert training.step == stopped_at
     for name, value in training.ema.module.named_parameters():
         if not name.endswith("pos_embed"):  # fixed encodings, which files of weights leave out

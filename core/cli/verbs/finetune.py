@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 SAY_SECONDS = 5.0
+CANCELLED = 130
 _EPILOG = """examples:
   python -m core finetune eurosat --model mae_tiny --steps 500
   python -m core finetune eurosat --model tinymim_tiny --recipe tinymim --steps 2000
@@ -40,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="start from random weights of the same shape, to measure what pretraining contributes",
     )
     add("--steps", type=int, default=500, metavar="N", help="optimiser steps (default 500)")
+    add("--epochs", type=int, metavar="N", help="passes over the training images, in place of --steps")
     add("--batch", type=int, default=64, metavar="N", help="images per step (default 64)")
     add(
         "--recipe",
@@ -59,6 +63,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--gsd-m", type=float, metavar="M", help="metres per native pixel, where the set does not say")
     add("--seed", type=int, default=0, help="seed of batches, rotations and the head (default 0)")
     add("--data", type=Path, metavar="DIR", help="folder of sets (default: EARTH_MAE_DATA)")
+    add(
+        "--run",
+        dest="run_folder",
+        type=Path,
+        metavar="DIR",
+        help="keep a checkpoint in this folder; the same command goes on from it",
+    )
     add("--out", type=Path, metavar="FILE.json", help="also write the result to this file")
     add("--json", action="store_true", help="print one JSON object on standard output")
 
@@ -90,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ...engine.candidates import candidate, untrained
     from ...engine.training.finetune import classify, fine_tune_recipe, finetune
+    from ...engine.training.stop_signals import StopSignals
     from ...evaluation.bounds import check_settings
     from ...evaluation.data.datasets import DataSpec, data_folders, native_gsd, open_set
     from ...evaluation.data.images import StreamedImages
@@ -98,17 +110,9 @@ def run(args: argparse.Namespace) -> int:
     from ...evaluation.stats.intervals import accuracy_interval
     from ...files import write_atomic
 
-    if args.steps < 1 or args.batch < 1:
-        raise RecipeError("--steps and --batch must be at least 1.")
+    if min(args.steps, args.batch, 1 if args.epochs is None else args.epochs) < 1:
+        raise RecipeError("--steps, --epochs and --batch must be at least 1.")
     check_settings(seed=args.seed, size_px=args.size, gsd_m=args.gsd_m)
-    spec = fine_tune_recipe(
-        args.recipe,
-        steps=args.steps,
-        batch=args.batch,
-        warmup_steps=max(1, args.steps // 20),
-        seed=args.seed,
-        **{name: value for name in SETTINGS if (value := getattr(args, name)) is not None},
-    )
     subject = candidate(args.model)
     if args.untrained:
         subject = untrained(subject, args.seed)
@@ -123,24 +127,43 @@ def run(args: argparse.Namespace) -> int:
     train, test = (
         StreamedImages(data.store, data.files, data.rows(name), size) for name in ("train", "test")
     )
+    steps = math.ceil(args.epochs * len(train) / args.batch) if args.epochs else args.steps
+    spec = fine_tune_recipe(
+        args.recipe,
+        steps=steps,
+        batch=args.batch,
+        warmup_steps=max(1, steps // 20),
+        seed=args.seed,
+        **{name: value for name in SETTINGS if (value := getattr(args, name)) is not None},
+    )
     truth = data.labels[data.rows("test")]
     print(
         f"{len(train):,} training images, {len(test):,} test images, {size} px, res {res:.3g}",
         file=sys.stderr,
     )
     began = said = time.monotonic()
-    step = None
+    step = first = None
     labels, res_each = data.labels[data.rows("train")], np.full(len(train), res, np.float32)
-    for step in finetune(subject.model, train, labels, res_each, spec):
-        now = time.monotonic()
-        if now - said > SAY_SECONDS or step.step == step.steps:
-            said, left = now, (now - began) / step.step * (step.steps - step.step)
-            print(
-                f"{step.step}/{step.steps}  loss {step.loss:.4f}  {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+    checkpoint: Path | None = args.run_folder and args.run_folder / "finetune.pt"
+    with StopSignals() if checkpoint else nullcontext() as signals:
+        for step in finetune(
+            subject.model, train, labels, res_each, spec, checkpoint=checkpoint,
+            asked_to_stop=lambda: signals is not None and signals.asked,
+        ):  # fmt: skip
+            now = time.monotonic()
+            first = step.step - 1 if first is None else first
+            if now - said > SAY_SECONDS or step.saved or step.step == step.steps:
+                said, pace = now, (step.step - first) / max(now - began, 1e-9)
+                print(
+                    f"{step.step}/{step.steps}  loss {step.loss:.4f}  {pace * args.batch:.0f} images/s  "
+                    f"{(step.steps - step.step) / max(pace, 1e-9):.0f} s left{'  saved' * step.saved}",
+                    file=sys.stderr,
+                    flush=True,
+                )
     assert step is not None
+    if step.step < step.steps:
+        print(f"core: stopped and saved at step {step.step}: the same command goes on.", file=sys.stderr)
+        return CANCELLED
     scores, rows = classify(step.classifier, test, np.full(len(test), res, np.float32))
     right = scores.argmax(1) == truth[rows]
     found = accuracy_interval(right, seed=args.seed)

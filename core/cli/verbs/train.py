@@ -15,7 +15,7 @@ from ...errors import UsageError
 
 if TYPE_CHECKING:
     from ...engine.training.runs import TrainingRun, TrainSpec, TrainStep
-    from ...geo.imagery import FoundImagery
+    from ...geo.imagery import FoundImagery, Imagery
 
 CANCELLED = 130
 
@@ -43,12 +43,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--data",
         type=Path,
-        help="folder of packs (default: EARTH_MAE_DATA; if it holds none, the program's sample rasters)",
+        help="folder of packs, or of labelled sets for --set (default: EARTH_MAE_DATA; if it holds none, the "
+        "program's sample rasters)",
     )
     parser.add_argument(
         "--folder", type=Path, help="train on the images in this folder instead; needs --gsd-m"
     )
-    parser.add_argument("--gsd-m", type=float, help="metres per pixel of the images in --folder")
+    parser.add_argument(
+        "--set",
+        dest="labelled",
+        metavar="DATA",
+        help="train on the train images of a labelled set instead (cifar10, a folder with one sub-folder per "
+        "class, ...): whole pictures, resized, neither turned nor flipped",
+    )
+    parser.add_argument("--gsd-m", type=float, help="metres per pixel of the images in --folder or --set")
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="train for N passes over the images of --set instead of the spec's steps; the warm-up keeps its "
+        "share",
+    )
     parser.add_argument(
         "--hours",
         type=float,
@@ -97,6 +112,7 @@ def _train(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> int:
     from ...engine.training.train import train
 
     found = _imagery(args, spec, folder)
+    spec = _with_epochs(spec, args, found)
     spec = replace(spec, data=tuple(kind.name for kind in found.imagery))
     until = time.monotonic() + 3600 * (args.hours or math.inf)
     last = None
@@ -149,7 +165,9 @@ def _imagery(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> FoundIm
 
     names = spec.data or (TrainingRun(folder).spec().data if TrainingRun(folder).spec_file.is_file() else ())
     packs: Path | None = args.data or packs_folder()
-    if args.folder:
+    if args.labelled:
+        found = FoundImagery((_of_labelled_set(args, spec),), ())
+    elif args.folder:
         found = FoundImagery((folder_imagery(args.folder, require_gsd(args.gsd_m) or 1.0),), ())
     elif names and set(names) <= {SAMPLES, GLOBE}:
         found = sample_imagery(names)
@@ -167,6 +185,29 @@ def _imagery(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> FoundIm
     if found.lacking:
         print(f"not found: {', '.join(found.lacking)}; training without them", file=sys.stderr)
     return found
+
+
+def _of_labelled_set(args: argparse.Namespace, spec: TrainSpec) -> Imagery:
+    """The train images of a labelled set, at the size that the spec's largest target has."""
+    from ...evaluation.data.datasets import DataSpec, data_folders
+    from ...evaluation.data.training import training_imagery
+    from ...models.registry import families, find_family
+
+    objective = families()[find_family(spec.model)[0].name].objective
+    enlarge = int(getattr(objective, "target_scale", 1))
+    side_px = max(spec.targets_px or [side * enlarge for side in spec.sides_px])
+    return training_imagery(DataSpec(args.labelled, gsd_m=args.gsd_m), data_folders(args.data), side_px)
+
+
+def _with_epochs(spec: TrainSpec, args: argparse.Namespace, found: FoundImagery) -> TrainSpec:
+    from ...engine.training.runs import RunError
+
+    if args.epochs is None:
+        return spec
+    if not args.labelled or args.epochs < 1:
+        raise RunError("--epochs counts passes over the images of --set, from 1: give both, or neither.")
+    steps = math.ceil(args.epochs * len(found.imagery[0].pictures) / spec.batch)
+    return replace(spec, steps=steps, warmup_steps=round(steps * spec.warmup_steps / spec.steps))
 
 
 def _metrics(file: Path) -> dict[str, Any]:
@@ -207,10 +248,10 @@ def _stop(run: TrainingRun) -> int:
 
 def _print_unreadable(found: FoundImagery, reported: set[str]) -> None:
     """Name the files of a folder that could not be decoded when they were drawn, each once."""
-    from ...geo.imagery import FolderPictures
+    from ...geo.imagery import LazyPictures
 
     for kind in found.imagery:
-        failed = kind.pictures.failed if isinstance(kind.pictures, FolderPictures) else set[str]()
+        failed = kind.pictures.failed if isinstance(kind.pictures, LazyPictures) else set[str]()
         for name in sorted(failed - reported):
             print(f"{kind.name}: {name} cannot be decoded and is skipped", file=sys.stderr)
         reported |= failed

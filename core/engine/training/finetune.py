@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,10 +23,15 @@ from ...models.classifier import Classifier, Pooling
 from ..device import device, to_device, to_numpy, training_precision
 from ..inputs import InputError, normalised
 from .augmentation import Augmentation, repeatable
+from .saving import in_sentences, read_state, write_state
 from .spec_checks import problems_of_fine_tuning
 
 AHEAD = 3
 """Batches that are read while the network computes."""
+MAX_READERS, READ_TOGETHER = 16, 16
+"""Threads that read, and the images that each reads at a time."""
+SAVE_MINUTES = 5.0
+"""Time between checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +120,16 @@ class ImagesInMemory:
 
 @dataclass(frozen=True, eq=False)
 class FineTuneStep:
-    """One training step: its number, the number of all steps, the loss, and the current classifier."""
+    """One training step: its number, the number of all steps, the loss, and the current classifier.
+
+    `saved` says whether the checkpoint was written after it.
+    """
 
     step: int
     steps: int
     loss: float
     classifier: Classifier
+    saved: bool = False
 
 
 def finetune(
@@ -125,13 +138,20 @@ def finetune(
     labels: NDArray[np.int64],
     res: NDArray[np.float32],
     spec: FineTune = FineTune(),
+    *,
+    checkpoint: Path | None = None,
+    asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[FineTuneStep]:
     """Train a copy of `model` and a fresh head on images, classes (n,) from 0 and res (n,); yields every
     step.
 
     Images are read in batches while the network computes; unreadable ones are left out of their batch. The
-    same seed gives the same steps. The model itself is not changed. Raises InputError for fewer than two
-    classes, unequal lengths, or a batch without a readable image.
+    same seed gives the same steps. The model itself is not changed.
+
+    The file `checkpoint` is written every SAVE_MINUTES, at the end and when `asked_to_stop`; where it exists,
+    the steps go on from it, and give the losses of an uninterrupted fine-tuning. Raises InputError for fewer
+    than two classes, unequal lengths, a batch without a readable image, or a checkpoint of another
+    fine-tuning, and RunError for one that cannot be read or written.
     """
     if not len(images) == len(labels) == len(res):
         raise InputError(
@@ -152,7 +172,18 @@ def finetune(
     optimizer = torch.optim.AdamW(groups, lr=spec.lr, betas=(0.9, 0.999))
     augment = Augmentation(spec, model.card, classes, on)
     generator = torch.Generator().manual_seed(spec.seed)
-    for step, (pictures, rows) in enumerate(_batches(images, spec)):
+    told = {"labels": hashlib.sha256(labels.tobytes()).hexdigest(), "model": model.card.name, **asdict(spec)}
+    done, loss = 0, math.nan
+    if checkpoint is not None and checkpoint.is_file():
+        state = _state_of(checkpoint, told)
+        classifier.load_state_dict(state["classifier"])
+        optimizer.load_state_dict(state["optimizer"])
+        generator.set_state(state["generator"])
+        done, loss = state["step"], state["loss"]
+    if done == spec.steps:
+        yield FineTuneStep(done, done, loss, classifier)
+    saved_at = time.monotonic()
+    for step, (pictures, rows) in enumerate(_batches(images, spec, done), start=done):
         for group in optimizer.param_groups:
             group["lr"] = _rate(spec, step) * group["lr_scale"]
         with repeatable(spec.seed, step):
@@ -160,12 +191,36 @@ def finetune(
             used = res[rows[: len(inputs)]].astype(np.float32)
             with training_precision(on):
                 scores = classifier(inputs, to_device(used, on))
-        loss = F.cross_entropy(scores.float(), targets)
+        wrong = F.cross_entropy(scores.float(), targets)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        wrong.backward()
         torch.nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)
         optimizer.step()
-        yield FineTuneStep(step + 1, spec.steps, float(loss.detach()), classifier)
+        loss, stops = float(wrong.detach()), asked_to_stop()
+        due = stops or step + 1 == spec.steps or time.monotonic() - saved_at > 60 * SAVE_MINUTES
+        if checkpoint is not None and due:
+            parts = {"classifier": classifier, "optimizer": optimizer}
+            state = {name: part.state_dict() for name, part in parts.items()}
+            state |= {"generator": generator.get_state(), "step": step + 1, "loss": loss, "told": told}
+            with in_sentences(checkpoint.parent):
+                write_state(checkpoint, state)
+            saved_at = time.monotonic()
+        yield FineTuneStep(step + 1, spec.steps, loss, classifier, checkpoint is not None and due)
+        if stops:
+            return
+
+
+def _state_of(checkpoint: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's state. Raises InputError if it is of another fine-tuning, RunError if damaged."""
+    state = read_state(checkpoint)
+    held = state.get("told")
+    changed = [name for name, value in told.items() if not isinstance(held, dict) or held.get(name) != value]
+    if changed:
+        raise InputError(
+            f"{checkpoint} belongs to a fine-tuning with other {', '.join(changed)}: "
+            "repeat its command, or choose another folder."
+        )
+    return state
 
 
 def _rate(spec: FineTune, step: int) -> float:
@@ -175,29 +230,36 @@ def _rate(spec: FineTune, step: int) -> float:
 
 
 def _batches(
-    images: LabelledImages, spec: FineTune
+    images: LabelledImages, spec: FineTune, done: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Yield the random batch of every step, read ahead. Raises InputError if none of one can be read."""
+    """Yield the random batch of every step after `done`, read ahead in parallel.
 
-    def read(step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        rows = np.random.default_rng([spec.seed, step]).integers(len(images), size=spec.batch)
-        return images.read(rows)
+    Raises InputError if no image of a batch can be read.
+    """
+    with ThreadPoolExecutor(min(MAX_READERS, os.cpu_count() or 1)) as readers:
 
-    with ThreadPoolExecutor(1) as loader:
-        ahead = deque(loader.submit(read, step) for step in range(min(AHEAD, spec.steps)))
+        def reading(step: int) -> list[Future[tuple[NDArray[np.float32], NDArray[np.int64]]]]:
+            rows = np.random.default_rng([spec.seed, step]).integers(len(images), size=spec.batch)
+            return [
+                readers.submit(images.read, rows[start : start + READ_TOGETHER])
+                for start in range(0, len(rows), READ_TOGETHER)
+            ]
+
+        ahead = deque(reading(step) for step in range(done, min(done + AHEAD, spec.steps)))
         try:
-            for step in range(spec.steps):
-                pictures, rows = ahead.popleft().result()
+            for step in range(done, spec.steps):
+                parts = [part.result() for part in ahead.popleft()]
                 if step + AHEAD < spec.steps:
-                    ahead.append(loader.submit(read, step + AHEAD))
+                    ahead.append(reading(step + AHEAD))
+                pictures, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
                 if not len(rows):
                     raise InputError(
                         f"None of the {spec.batch} images of step {step + 1} can be read: check the files."
                     )
                 yield pictures, rows
         finally:
-            for waiting in ahead:
-                waiting.cancel()
+            for part in (part for parts in ahead for part in parts):
+                part.cancel()
 
 
 def classify(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from ...files import write_atomic
 from ..batch_sizes import is_out_of_memory
 from .runs import RunError, TrainingRun
 
@@ -35,6 +38,25 @@ def unsealed(content: bytes) -> bytes:
     if content[:start] != _HEAD + hashlib.sha256(body).hexdigest().encode() + b"\n":
         raise ValueError("its bytes are not those that were written, so the disk or a copy has damaged it")
     return body
+
+
+def write_state(file: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint with its checksum, atomically."""
+    held = io.BytesIO()
+    torch.save(state, held)
+    write_atomic(file, sealed(held.getbuffer()))
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """A checkpoint, its checksum compared, read without running any code from it. Raises RunError."""
+    try:
+        return torch.load(io.BytesIO(unsealed(file.read_bytes())), map_location="cpu", weights_only=True)
+    except (
+        Exception
+    ) as problem:  # a cut-off or hostile file can fail in any way; all mean the same to the user
+        raise RunError(
+            f"The checkpoint {file} cannot be read ({in_brief(problem)}): remove it to start again."
+        ) from problem
 
 
 def in_brief(problem: BaseException) -> str:

@@ -8,7 +8,6 @@ checkpoint gives the same losses as one never interrupted.
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import time
@@ -24,7 +23,6 @@ import torch
 from torch import Tensor
 
 from ...errors import ExplorerError
-from ...files import write_atomic
 from ...geo.imagery import Imagery
 from ...models.base import Objective, TrainingBatch
 from ...models.frequency import area
@@ -35,7 +33,7 @@ from .optimizers import optimizers_for
 from .previews import Previews
 from .publish import TrainingProgress, weights_licence, write_weights
 from .runs import RunError, TrainingRun, TrainSpec, TrainStep
-from .saving import in_brief, in_sentences, sealed, try_to_save, unsealed
+from .saving import in_brief, in_sentences, read_state, try_to_save, write_state
 
 LOG_EVERY = 10
 
@@ -221,7 +219,7 @@ def _built(spec: TrainSpec) -> Training:
 
 def _restore(training: Training, run: TrainingRun) -> None:
     try:
-        training.restore(load_state(run))
+        training.restore(read_state(run.state_file))
     except (
         KeyError,
         TypeError,
@@ -332,27 +330,8 @@ def _row(told: TrainStep, hours: float) -> dict[str, Any]:
 
 def save(training: Training, run: TrainingRun) -> None:
     """Write the checkpoint, then the averaged weights with their card, each in one step."""
-    held = io.BytesIO()
-    torch.save(training.state(), held)
-    write_atomic(run.state_file, sealed(held.getbuffer()))
+    write_state(run.state_file, training.state())
     network = training.ema.module if training.step else training.network
     licence = weights_licence(training.licences, training.objective.teacher_licence)
     progress = TrainingProgress(training.seen, training.step, training.hours, training.restarts, licence)
     write_weights(run, training.spec, network, training.network.card, progress)
-
-
-def load_state(run: TrainingRun) -> dict[str, Any]:
-    """The checkpoint of a run, its checksum compared, read without running any code from it.
-
-    Raises RunError.
-    """
-    try:
-        return torch.load(
-            io.BytesIO(unsealed(run.state_file.read_bytes())), map_location="cpu", weights_only=True
-        )
-    except (
-        Exception
-    ) as problem:  # a cut-off or hostile file can fail in any way; all mean the same to the user
-        raise RunError(
-            f"The checkpoint {run.state_file} cannot be read ({in_brief(problem)}): remove it to start again."
-        ) from problem

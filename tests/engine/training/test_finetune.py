@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from core.engine.training.finetune import (
     fine_tune_recipe,
     finetune,
 )
+from core.engine.training.runs import RunError
 from core.models import create
 from core.models.registry import families
 from core.models.tinymim import TinyMIMObjective
@@ -208,3 +210,29 @@ def test_unreadable_images_are_left_out_of_batches_and_predictions() -> None:
 def test_invalid_settings_are_named(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         FineTune(**settings)
+
+
+@pytest.mark.parametrize("recipe", ["plain", "tinymim"])
+def test_a_stopped_fine_tuning_goes_on_to_the_same_losses(recipe: str, tmp_path: Path) -> None:
+    model, data = small("mae"), stripes(12)
+    spec = fine_tune_recipe(recipe, steps=4, batch=6)
+    whole = [step.loss for step in finetune(model, *data, spec)]
+    file, asked = tmp_path / "run" / "finetune.pt", iter([False, True])
+    first = list(finetune(model, *data, spec, checkpoint=file, asked_to_stop=lambda: next(asked)))
+    assert [step.saved for step in first] == [False, True]
+    rest = list(finetune(model, *data, spec, checkpoint=file))
+    assert [step.loss for step in (*first, *rest)] == whole and rest[-1].saved
+    (last,) = finetune(model, *data, spec, checkpoint=file)
+    assert (last.step, last.loss) == (4, whole[-1])
+    trained = last.classifier.state_dict()
+    assert all(torch.equal(value, trained[key]) for key, value in rest[-1].classifier.state_dict().items())
+
+
+def test_a_checkpoint_of_another_fine_tuning_is_refused(tmp_path: Path) -> None:
+    model, data, file = small("mae"), stripes(8), tmp_path / "finetune.pt"
+    list(finetune(model, *data, FineTune(steps=1, batch=4), checkpoint=file))
+    with pytest.raises(InputError, match=r"other steps, lr: repeat its command"):
+        list(finetune(model, *data, FineTune(steps=2, batch=4, lr=1e-4), checkpoint=file))
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(RunError, match="remove it to start again"):
+        list(finetune(model, *data, FineTune(steps=1, batch=4), checkpoint=file))

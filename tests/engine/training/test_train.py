@@ -22,8 +22,8 @@ from safetensors.torch import load_file
 from core.engine.training.batches import draw_batch
 from core.engine.training.publish import publish
 from core.engine.training.runs import PRESETS, RunError, TrainingRun, TrainSpec, read_spec, spec_from
-from core.engine.training.saving import unsealed
-from core.engine.training.train import Training, load_state, train
+from core.engine.training.saving import read_state, unsealed
+from core.engine.training.train import Training, train
 from core.errors import ExplorerError
 from core.geo.crops import draw_crops
 from core.geo.imagery import NOT_STATED, FolderPictures, Imagery, folder_imagery
@@ -186,7 +186,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_step(tmp_path, spec, imagery, 
         monkeypatch.setattr(os, "fsync", full if 2 <= step.step < 9 else sync)
     assert len(told) == spec.steps and told[0] == (True, "") and told[-1] == (True, "")
     assert (False, "No space left on device") in told
-    assert not load_state(TrainingRun(tmp_path))["step"] < spec.steps
+    assert not read_state(TrainingRun(tmp_path).state_file)["step"] < spec.steps
 
 
 def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path, spec, imagery):
@@ -204,16 +204,16 @@ def test_a_checkpoint_with_one_flipped_bit_is_refused(tmp_path, spec, imagery):
         flipped[position] ^= 1 << int(rng.integers(8))
         run.state_file.write_bytes(flipped)
         with pytest.raises(RunError, match=r"cannot be read .*remove it to start again"):
-            load_state(run)
+            read_state(run.state_file)
     run.state_file.write_bytes(whole)
-    assert load_state(run)["step"] == 1
+    assert read_state(run.state_file)["step"] == 1
 
 
 def test_a_checkpoint_from_before_the_checksum_still_loads(tmp_path, spec, imagery):
     losses(replace(spec, steps=1), tmp_path, imagery)
     run = TrainingRun(tmp_path)
     run.state_file.write_bytes(unsealed(run.state_file.read_bytes()))
-    assert load_state(run)["step"] == 1
+    assert read_state(run.state_file)["step"] == 1
 
 
 def test_a_checkpoint_of_another_network_gets_a_sentence(tmp_path, spec, imagery):
@@ -326,7 +326,7 @@ def test_a_signal_saves_the_step_in_hand(tmp_path, number):
     finally:
         process.kill()
     words = (tmp_path / "said").read_text().splitlines()[-1]
-    step = load_state(run)["step"]
+    step = read_state(run.state_file)["step"]
     assert words == f"core: stopped and saved at step {step}: the same command resumes the run."
     assert run.log()[-1]["step"] == step >= 10
 
