@@ -108,7 +108,7 @@ def test_a_stopped_command_goes_on_and_a_finished_one_only_scores(
         patch.setattr("core.engine.training.stop_signals.StopSignals", lambda: stopped)
         assert main(words) == 130
     told = capsys.readouterr()
-    assert told.out == "" and "stopped and saved at step 1: the same command goes on." in told.err
+    assert told.out == "" and "stopped and saved at step 1: the same command resumes it." in told.err
     assert main(words) == OK
     told = capsys.readouterr()
     said = json.loads(told.out)

@@ -8,9 +8,15 @@ import json
 import math
 import sys
 import time
+from collections import deque
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ...engine.training.finetune import FineTuneStep
 
 SAY_SECONDS = 5.0
 CANCELLED = 130
@@ -68,7 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         dest="run_folder",
         type=Path,
         metavar="DIR",
-        help="keep a checkpoint in this folder; the same command goes on from it",
+        help="keep a checkpoint in this folder; the same command resumes from it",
     )
     add("--out", type=Path, metavar="FILE.json", help="also write the result to this file")
     add("--json", action="store_true", help="print one JSON object on standard output")
@@ -141,28 +147,17 @@ def run(args: argparse.Namespace) -> int:
         f"{len(train):,} training images, {len(test):,} test images, {size} px, res {res:.3g}",
         file=sys.stderr,
     )
-    began = said = time.monotonic()
-    step = first = None
+    began = time.monotonic()
     labels, res_each = data.labels[data.rows("train")], np.full(len(train), res, np.float32)
     checkpoint: Path | None = args.run_folder and args.run_folder / "finetune.pt"
     with StopSignals() if checkpoint else nullcontext() as signals:
-        for step in finetune(
+        steps_of_it = finetune(
             subject.model, train, labels, res_each, spec, checkpoint=checkpoint,
             asked_to_stop=lambda: signals is not None and signals.asked,
-        ):  # fmt: skip
-            now = time.monotonic()
-            first = step.step - 1 if first is None else first
-            if now - said > SAY_SECONDS or step.saved or step.step == step.steps:
-                said, pace = now, (step.step - first) / max(now - began, 1e-9)
-                print(
-                    f"{step.step}/{step.steps}  loss {step.loss:.4f}  {pace * args.batch:.0f} images/s  "
-                    f"{(step.steps - step.step) / max(pace, 1e-9):.0f} s left{'  saved' * step.saved}",
-                    file=sys.stderr,
-                    flush=True,
-                )
-    assert step is not None
+        )  # fmt: skip
+        (step,) = deque(_with_progress(steps_of_it, args.batch), maxlen=1)
     if step.step < step.steps:
-        print(f"core: stopped and saved at step {step.step}: the same command goes on.", file=sys.stderr)
+        print(f"core: stopped and saved at step {step.step}: the same command resumes it.", file=sys.stderr)
         return CANCELLED
     scores, rows = classify(step.classifier, test, np.full(len(test), res, np.float32))
     right = scores.argmax(1) == truth[rows]
@@ -186,3 +181,19 @@ def run(args: argparse.Namespace) -> int:
         else f"{subject.name} fine-tuned on {data.name}: {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
     )
     return 0
+
+
+def _with_progress(steps: Iterator[FineTuneStep], batch: int) -> Iterator[FineTuneStep]:
+    """Print the loss, the pace and the time left now and then, on standard error."""
+    began = said = time.monotonic()
+    for number, step in enumerate(steps, start=1):
+        now = time.monotonic()
+        if now - said > SAY_SECONDS or step.saved or step.step == step.steps:
+            said, pace = now, number / max(now - began, 1e-9)
+            print(
+                f"{step.step}/{step.steps}  loss {step.loss:.4f}  {pace * batch:.0f} images/s  "
+                f"{(step.steps - step.step) / pace:.0f} s left{'  saved' * step.saved}",
+                file=sys.stderr,
+                flush=True,
+            )
+        yield step

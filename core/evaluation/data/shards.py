@@ -20,7 +20,7 @@ _SPLIT = re.compile(r"(?:^|[^a-z])(train|val|test)(?:ing|id|idation)?(?![a-z])",
 
 
 @dataclass(frozen=True)
-class Member:
+class ShardMember:
     """Where the bytes of a file lie inside a shard."""
 
     shard: Path
@@ -42,13 +42,13 @@ def shards_of(path: Path) -> list[Path]:
     return [entry for entry in entries if entry.suffix == ".tar" and entry.is_file()]
 
 
-def members_of(shards: Sequence[Path], suffixes: frozenset[str], limit: int) -> dict[str, Member]:
+def members_of(shards: Sequence[Path], suffixes: frozenset[str], limit: int) -> dict[str, ShardMember]:
     """Return the images and classes of shards by `SHARD/NAME`, those with one of `suffixes`.
 
     Raises LabelledSetError for a file that is no uncompressed tar or ends early, and for more than `limit`
     images.
     """
-    found: dict[str, Member] = {}
+    found: dict[str, ShardMember] = {}
     images = 0
     for shard in shards:
         size = shard.stat().st_size
@@ -66,9 +66,9 @@ def members_of(shards: Sequence[Path], suffixes: frozenset[str], limit: int) -> 
                             f"The shards beside '{shard.name}' have more than {limit:,} images: "
                             "give the folder of a single image set."
                         )
-                    found[f"{shard.stem}/{info.name}"] = Member(shard, info.offset_data, info.size)
+                    found[f"{shard.stem}/{info.name}"] = ShardMember(shard, info.offset_data, info.size)
                 end = archive.offset
-            if Member(shard, end, tarfile.BLOCKSIZE).read() != tarfile.NUL * tarfile.BLOCKSIZE:
+            if ShardMember(shard, end, tarfile.BLOCKSIZE).read() != tarfile.NUL * tarfile.BLOCKSIZE:
                 raise tarfile.ReadError("it ends early")
         except (tarfile.TarError, OSError, ValueError) as problem:
             raise LabelledSetError(

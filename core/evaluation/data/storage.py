@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import LabelledSetError
-from .shards import Member, members_of, shards_of
+from .shards import ShardMember, members_of, shards_of
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 MAX_FILE_BYTES = 200 << 20
@@ -34,7 +34,9 @@ class ImageStore:
         self._threads = threading.local()
         self._members: dict[str, zipfile.ZipInfo] = {}
         shards = shards_of(path)
-        self._in_shards: dict[str, Member] = members_of(shards, IMAGE_SUFFIXES, MAX_ENTRIES) if shards else {}
+        self._in_shards: dict[str, ShardMember] = (
+            members_of(shards, IMAGE_SUFFIXES, MAX_ENTRIES) if shards else {}
+        )
         if shards:
             self.names, self.folders = tuple(sorted(self._in_shards)), ()
         elif path.is_dir():
