@@ -106,6 +106,14 @@ MARKERS = (
         "take SatMAE for RGB",
         _narrow_positions,
     ),
+    Marker(
+        (r"(^|\.)s_t_channel_embed$",),
+        f"Galileo, for Sentinel-1, Sentinel-2, weather and terrain at several dates, {THREE_BANDS}",
+    ),
+    Marker(
+        (r"(^|\.)composite_encodings\.",),
+        f"OlmoEarth, for Sentinel-1, Sentinel-2 and Landsat at several dates, {THREE_BANDS}",
+    ),
     Marker((r"encoder_embeddings\.",), f"TerraMind, with an embedding for each kind of image: {BY_EXPORT}"),
     Marker(
         (r"(^|\.)eo_patch_embed\.",),

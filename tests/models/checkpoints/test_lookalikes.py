@@ -293,6 +293,18 @@ NAMED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "Presto": (lambda: zeros("encoder.eo_patch_embed.S1.weight", "encoder.month_embed.weight",
     "decoder.mask_token"), "is Presto, for time series"),
+    "Galileo": (
+        lambda: zeros("encoder.s_t_channel_embed", "encoder.month_embed.weight",
+        "encoder.blocks.0.norm1.weight"),
+        "is Galileo, for Sentinel-1",
+    ),
+    "OlmoEarth": (
+        lambda: zeros(
+            "encoder.composite_encodings.pos_embed",
+            "encoder.patch_embeddings.per_modality_embeddings.sentinel2_l2a.sentinel2_l2a__0.proj.weight",
+        ),
+        "is OlmoEarth, for Sentinel-1",
+    ),
     "Copernicus-FM": (
         lambda: {**without(trunk(), "patch_embed"), **weight_generator("patch_embed_spectral"),
         **zeros("patch_embed_variable.weight")}, "is Copernicus-FM"
