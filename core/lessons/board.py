@@ -14,7 +14,7 @@ from .questions import Choice, Number, Patches, Prediction, Question
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 """Letters of class codes, without I and O, which look like digits."""
-CODE_LENGTH, MOST_BOARDS, MOST_PUPILS, LIFE_S = 5, 50, 200, 12 * 3600
+CODE_LENGTH, MOST_BOARDS, MOST_BOARDS_EACH, MOST_PUPILS, LIFE_S = 5, 50, 4, 200, 12 * 3600
 BINS = 8
 
 
@@ -29,6 +29,7 @@ class Board:
     code: str
     key: str
     opened_s: float
+    teacher: str = ""
     predictions: dict[str, dict[str, Prediction]] = field(default_factory=dict)
     revealed: set[str] = field(default_factory=set)
 
@@ -40,17 +41,26 @@ class Boards:
         self._lock = threading.Lock()
         self._boards: OrderedDict[str, Board] = OrderedDict()
 
-    def open(self) -> Board:
-        """Open a board; the oldest is closed if there are too many."""
+    def open(self, teacher: str = "") -> Board:
+        """Open a board for whoever this names; the oldest of a teacher who has too many is closed.
+
+        Raises BoardError if the server is full: nobody closes the board of somebody else.
+        """
         with self._lock:
             self._expire()
+            own = [code for code, board in self._boards.items() if board.teacher == teacher]
+            if len(own) >= MOST_BOARDS_EACH:
+                del self._boards[own[0]]
+            elif len(self._boards) >= MOST_BOARDS:
+                raise BoardError(
+                    f"This server already has {MOST_BOARDS} classes, the most it allows: "
+                    "try again when some of them have ended."
+                )
             code = "".join(secrets.choice(LETTERS) for _ in range(CODE_LENGTH))
             while code in self._boards:
                 code = "".join(secrets.choice(LETTERS) for _ in range(CODE_LENGTH))
-            board = self._boards[code] = Board(code, secrets.token_urlsafe(12), time.monotonic())
-            while len(self._boards) > MOST_BOARDS:
-                self._boards.popitem(last=False)
-            return board
+            self._boards[code] = Board(code, secrets.token_urlsafe(12), time.monotonic(), teacher)
+            return self._boards[code]
 
     def join(self, code: str) -> Board:
         """Find a board by the code that the teacher shows. Raises BoardError."""

@@ -32,13 +32,23 @@ def test_only_the_key_opens_the_teachers_view():
         boards.host(board.code, "größer")
 
 
-def test_boards_and_predictions_are_bounded(monkeypatch):
-    monkeypatch.setattr(module, "MOST_BOARDS", 2)
+def test_nobody_closes_the_board_of_somebody_else(monkeypatch):
+    monkeypatch.setattr(module, "MOST_BOARDS", 3)
+    monkeypatch.setattr(module, "MOST_BOARDS_EACH", 2)
+    boards = Boards()
+    kept = boards.open("ann").code
+    first, second, third = (boards.open("bob").code for _ in range(3))
+    with pytest.raises(BoardError, match="no class"):
+        boards.join(first)
+    with pytest.raises(BoardError, match="already has 3 classes"):
+        boards.open("cem")
+    assert [boards.join(code).code for code in (kept, second, third)] == [kept, second, third]
+
+
+def test_predictions_are_bounded(monkeypatch):
     monkeypatch.setattr(module, "MOST_PUPILS", 2)
     boards = Boards()
-    first, *_, last = (boards.open().code for _ in range(3))
-    with pytest.raises(BoardError):
-        boards.join(first)
+    last = boards.open().code
     for n in range(2):
         boards.put(last, "ratio", f"pupil {n}", 1.0)
     with pytest.raises(BoardError, match="already has 2"):

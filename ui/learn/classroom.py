@@ -11,7 +11,7 @@ from core.lessons.board import Board, BoardError, Boards, histogram
 from core.lessons.spec import Lesson
 from core.viz.chart import Chart, Series, plotly_chart
 from ui.learn import lesson_view, results
-from ui.shell import state
+from ui.shell import ownership, state
 from ui.shell.escaping import plain
 
 PARAMETERS = ("lesson", "network", "class", "teacher", "present")
@@ -87,7 +87,7 @@ def join_or_open() -> None:
             "histogram. No names, no accounts; everything is gone when this server stops."
         )
         if st.button("Open a class", icon=":material/school:"):
-            board = boards().open()
+            board = boards().open(ownership.visitor())
             state.publish_params(
                 PARAMETERS, {**state.address_params(PARAMETERS), "class": board.code, "teacher": board.key}
             )
