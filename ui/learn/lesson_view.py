@@ -123,7 +123,8 @@ def act(lesson: Lesson, model: str, shown: Finding) -> None:
     with right:
         pictures(found)
         chart(lesson, found, "act")
-        st.markdown(f":material/monitoring: {plain(lesson.describe(found))}")
+        with st.container(key="found"):
+            st.markdown(f":material/monitoring: {plain(lesson.describe(found))}")
 
 
 def verdict(lesson: Lesson, model: str, made: Attempt) -> Checked:
