@@ -21,13 +21,13 @@ def warm_up() -> None:
     from core.geo.sources import untrusted
     from core.models import default_reconstructor
     from core.viz.regional import map_class
-    from ui.shell import jobs, weights
+    from ui.shell import job_queue, weights
     from ui.shell.garbage import freeze_imports
 
     load(default_reconstructor())
     untrusted.warm_up()
     weights.remove_leftovers()
-    jobs.start_queue()
+    job_queue.start_queue()
     map_class()
     import_module("ui.mask_lab.sections")  # what the Mask Lab imports when it is first opened
     freeze_imports()

@@ -158,7 +158,6 @@ def test_explore_opens_the_table_and_scrolls_to_the_maps(
 def finished_job(folder: Path, owner: str, title: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a finished job of this owner on disk."""
     monkeypatch.setattr(jobs, "JOBS", folder)
-    monkeypatch.setattr(jobs, "start_queue", lambda: None)
     job = jobs.start(owner, title, EmbeddingSpec((f"{title}.tif",), "", "mae_tiny"))
     (job.folder / jobs.WAITING).unlink()
     write_field(job.table, 20.0, 50.0, 150)

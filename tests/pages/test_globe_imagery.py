@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.test_globe import PAGE, no_exception, text_of
-from ui.shell import jobs
+from ui.shell import job_queue, jobs
 
 Open = Callable[..., AppTest]
 
@@ -17,7 +17,7 @@ def test_several_models_are_started_as_one_job(
     open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
-    monkeypatch.setattr(jobs, "start_queue", lambda: None)
+    monkeypatch.setattr(job_queue, "start_queue", lambda: None)
     app = no_exception(open_page(PAGE, tab="My imagery"))
     assert app.metric[0].label == "Tiles"
     no_exception(app.multiselect(key="w:imagery models").set_value(["mae_tiny", "scale_mae_tiny"]).run())

@@ -4,18 +4,16 @@
 uploads; `JOBS/<owner>/places/` the tables of places saved one at a time, `JOBS/<owner>/opened/` those opened
 from files (`ui/shell/opened_tables.py`). The owner is an unguessable key
 (`state.owner`): whoever has it sees these jobs and nobody else's, also after a reload or a restart of the
-server. Pages only read the folders. A thread starts the waiting jobs in order.
+server. Pages only read the folders; `job_queue.py` starts the waiting jobs.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
 import secrets
 import shutil
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,22 +22,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
-from core.engine.background import ROOT, alive, last_words, launch
+from core.background import ROOT, alive, last_words
 from core.engine.embedding.folder import RunStatus, ask_to_stop, run_status
-from core.engine.embedding.spec import EmbeddingSpec, folder_of, spec_from_values
+from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec, folder_of
 from core.errors import ExplorerError
 from core.files import write_atomic
+from core.spec_values import spec_from_values
 
 JOBS = Path(os.environ.get("EARTH_MAE_JOBS", ROOT / "jobs"))
-AT_ONCE = 1
-TURN_S = 600.0
-"""After this time a running job makes room for another owner's waiting one, and continues later."""
 MAX_WAITING, MAX_WAITING_EACH, MAX_EACH, MAX_OWNERS = 24, 3, 12, 200
 MAX_BYTES_EACH, MAX_BYTES = 8 * 2**30, 64 * 2**30
-KEPT_DAYS = 14
-EVERY_S, EXPIRE_EVERY = 1.0, 600
 RECORD, WAITING, CANCELLED, TABLE, UPLOADS, PLACES, OPENED = (
     "job.json",
     "waiting",
@@ -49,8 +41,6 @@ RECORD, WAITING, CANCELLED, TABLE, UPLOADS, PLACES, OPENED = (
     "places",
     "opened",
 )
-SERVED = "served"
-"""File whose modification time is when a job of this owner was last started, or ended its turn."""
 
 State = Literal["waiting", "running", "stopping", "finished", "cancelled", "stopped"]
 
@@ -105,7 +95,7 @@ class Job:
     @cached_property
     def spec(self) -> EmbeddingSpec:
         """What it computes."""
-        return spec_from_values(self.record["spec"])  # pyright: ignore[reportArgumentType]
+        return spec_from_values(EmbeddingSpec, self.record["spec"], EmbeddingError)
 
     @property
     def progress(self) -> RunStatus | None:
@@ -117,7 +107,7 @@ class Job:
     def state(self) -> State:
         """The current state of the job."""
         cancelled = (self.folder / CANCELLED).exists()
-        if alive(self.folder):
+        if is_running(self):
             return "stopping" if cancelled else "running"
         if (now := self.progress) is not None and now.finished:
             return "finished"
@@ -144,7 +134,7 @@ def is_owner(text: str) -> bool:
 def jobs_of(owner: str) -> tuple[Job, ...]:
     """The jobs of an owner, newest first; none for an unknown key."""
     return (
-        tuple(sorted(_jobs(JOBS / owner), key=lambda job: job.started, reverse=True))
+        tuple(sorted(jobs_in(JOBS / owner), key=lambda job: job.started, reverse=True))
         if is_owner(owner)
         else ()
     )
@@ -204,7 +194,7 @@ def start(owner: str, title: str, spec: EmbeddingSpec, models: Sequence[str] = (
         "models": models or (spec.model,),
     }
     write_atomic(folder / RECORD, json.dumps(record, indent=1).encode())
-    _queue(job)
+    (job.folder / WAITING).touch()
     return job
 
 
@@ -223,7 +213,7 @@ def check_new(owner: str, title: str) -> str:
         raise JobError(
             f"You already have {MAX_EACH} tables here, the maximum: delete one that you no longer need."
         )
-    if not owned and not (JOBS / owner).exists() and len(_owners()) >= MAX_OWNERS:
+    if not owned and not (JOBS / owner).exists() and len(owners()) >= MAX_OWNERS:
         raise JobError(
             f"This server already stores tables for {MAX_OWNERS} users, the maximum: "
             "try again tomorrow, or use `python -m core embed`."
@@ -235,12 +225,12 @@ def check_new(owner: str, title: str) -> str:
 
 def _require_queue_space(owned: Sequence[Job]) -> None:
     """Raise JobError if the queue is full for this owner or for all owners together."""
-    if sum(map(_waits, owned)) >= MAX_WAITING_EACH:
+    if sum(map(is_waiting, owned)) >= MAX_WAITING_EACH:
         raise JobError(
             f"You already have {MAX_WAITING_EACH} jobs waiting, the maximum: "
             "start this one when one of them has finished."
         )
-    if sum(map(_waits, _all())) >= MAX_WAITING:
+    if sum(map(is_waiting, all_jobs())) >= MAX_WAITING:
         raise JobError("Too many jobs are waiting on this server: try again later.")
 
 
@@ -251,7 +241,7 @@ def require_room(owner: str, size_bytes: int = 0) -> None:
             f"Your tables and uploads fill the {MAX_BYTES_EACH // 2**30} GB that each user has: "
             "delete a table that you no longer need."
         )
-    if sum(map(_size_of, _owners())) + size_bytes > MAX_BYTES:
+    if sum(map(_size_of, owners())) + size_bytes > MAX_BYTES:
         raise JobError(
             "The disk space for the tables of all visitors is full: "
             "try again tomorrow, or use `python -m core embed`."
@@ -262,152 +252,49 @@ def cancel(job: Job) -> None:
     """Stop a job after its current batches. Finished work is kept, and `resume` continues from there."""
     (job.folder / WAITING).unlink(missing_ok=True)
     (job.folder / CANCELLED).touch()
-    _forward_stop(job)
+    forward_stop(job)
 
 
 def resume(job: Job) -> None:
     """Queue a job that was cancelled or stopped early; it continues. Raises JobError if the queue is full."""
     if job.state in ("cancelled", "stopped"):
-        _require_queue_space(_jobs(job.folder.parent))
+        _require_queue_space(jobs_in(job.folder.parent))
         (job.folder / CANCELLED).unlink(missing_ok=True)
-        _queue(job)
+        (job.folder / WAITING).touch()
 
 
 def remove(job: Job) -> None:
     """Delete a job, its table, and uploads that no other job uses. Raises JobError while its process runs."""
     (job.folder / WAITING).unlink(missing_ok=True)
-    if alive(job.folder):
+    if is_running(job):
         raise JobError("The job is still running: cancel it, and delete it when it has stopped.")
     files = (*job.spec.sources, *job.models)
     uploads = {Path(file).parent for file in files if Path(file).parent.parent == job.folder.parent / UPLOADS}
     shutil.rmtree(job.folder, ignore_errors=True)
-    for upload in uploads - _used(job.folder.parent):
+    for upload in uploads - files_in_use(job.folder.parent):
         shutil.rmtree(upload, ignore_errors=True)
 
 
-def jobs_ahead(job: Job) -> int:
-    """The number of jobs ahead of this one."""
-    jobs = _all()
-    running = [other for other in jobs if alive(other.folder)]
-    waiting = [other.folder for other in _in_order(jobs)]
-    return len(running) + (waiting.index(job.folder) if job.folder in waiting else 0)
-
-
-def start_queue() -> None:
-    """Start the thread that runs the queue, once per process."""
-    with _thread_lock:
-        if not any(thread.name == _THREAD for thread in threading.enumerate()):
-            threading.Thread(target=_queue_loop, name=_THREAD, daemon=True).start()
-
-
-def run_queue() -> None:
-    """Start waiting jobs if there is capacity, and stop those that are cancelled or whose turn is over.
-
-    Runs in one process at a time.
-    """
-    if not JOBS.is_dir():
-        return
-    with suppress(Timeout), FileLock(JOBS / "keeper.lock").acquire(timeout=0):
-        jobs = _all()
-        running = [job for job in jobs if alive(job.folder)]
-        for job in running:
-            _end_turn(job, jobs)
-            _forward_stop(job)
-        waiting = [job for job in _in_order(jobs) if job not in running]
-        for job in waiting[: max(0, AT_ONCE - len(running))]:
-            (job.folder / WAITING).unlink(missing_ok=True)
-            (job.folder.parent / SERVED).touch()
-            spec = (job.folder / RECORD).resolve()
-            launch(job.folder, ["embed", f"--spec={spec}", "--resume", "--untrusted"])
-
-
-def delete_expired() -> None:
-    """Delete jobs, uploads and tables of places that were unused for `KEPT_DAYS`, then owners without any."""
-    before = time.time() - KEPT_DAYS * 86_400
-    for owner in _owners():
-        for job in _jobs(owner):
-            if max(job.started, (job.progress or _NEVER).when) < before and job.state in (
-                "finished",
-                "cancelled",
-                "stopped",
-            ):
-                remove(job)
-        used = _used(owner)
-        for upload in owner.glob(f"{UPLOADS}/*"):
-            if upload not in used and upload.stat().st_mtime < before:
-                shutil.rmtree(upload, ignore_errors=True)
-        for table in (*owner.glob(f"{PLACES}/*"), *owner.glob(f"{OPENED}/*")):
-            if table.stat().st_mtime < before:
-                shutil.rmtree(table, ignore_errors=True)
-        for folder in (owner / UPLOADS, owner / PLACES, owner / OPENED):
-            with suppress(OSError):
-                folder.rmdir()  # only when empty
-        if [file.name for file in owner.iterdir()] == [SERVED]:
-            (owner / SERVED).unlink(missing_ok=True)
-        with suppress(OSError):
-            owner.rmdir()
-
-
-_THREAD = "job queue"
-_thread_lock = threading.Lock()
-
-
-def _queue_loop() -> None:
-    for round_ in itertools.count():
-        with suppress(OSError, ValueError, ExplorerError):
-            run_queue()
-            if round_ % EXPIRE_EVERY == 0:
-                delete_expired()
-        time.sleep(EVERY_S)
-
-
-def _queue(job: Job) -> None:
-    (job.folder / WAITING).touch()
-    start_queue()
-
-
-def _end_turn(job: Job, jobs: Sequence[Job]) -> None:
-    """Queue a running job again if its turn is over and another owner waits."""
-    owner = job.folder.parent
-    over = time.time() - _time(owner / SERVED) > TURN_S and not _waits(job)
-    if over and any(_waits(other) and other.folder.parent != owner for other in jobs):
-        (owner / SERVED).touch()
-        (job.folder / WAITING).touch()
-
-
-def _forward_stop(job: Job) -> None:
+def forward_stop(job: Job) -> None:
     """Ask the process of a cancelled or requeued job to stop; repeated, as a starting process misses it."""
-    if (job.folder / CANCELLED).exists() or _waits(job):
+    if (job.folder / CANCELLED).exists() or is_waiting(job):
         for table in job.tables.values():
             if table.is_dir():
                 ask_to_stop(table)
 
 
-def _waits(job: Job) -> bool:
+def is_running(job: Job) -> bool:
+    """Whether its process runs."""
+    return alive(job.folder)
+
+
+def is_waiting(job: Job) -> bool:
+    """Whether it stands in the queue, for its first or another turn."""
     return (job.folder / WAITING).exists()
 
 
-def _in_order(jobs: Sequence[Job]) -> list[Job]:
-    """The waiting jobs in the order in which they start: owners take turns, one job per owner and round.
-
-    Within a round, the job that has waited longest comes first; the wait counts from when the job was queued
-    or its owner last had one started, whichever is later.
-    """
-    waiting = sorted(filter(_waits, jobs), key=_since)
-    rounds: dict[Path, int] = {}
-    order: list[tuple[int, float, Job]] = []
-    for job in waiting:
-        owner = job.folder.parent
-        rounds[owner] = rounds.get(owner, -1) + 1
-        order.append((rounds[owner], max(_since(job), _time(owner / SERVED)), job))
-    return [job for *_, job in sorted(order, key=lambda item: item[:2])]
-
-
-def _since(job: Job) -> float:
-    return _time(job.folder / WAITING)
-
-
-def _time(file: Path) -> float:
+def modified(file: Path) -> float:
+    """When a file was last changed, in seconds since the epoch; 0 if there is none."""
     with suppress(FileNotFoundError):
         return file.stat().st_mtime
     return 0.0
@@ -422,19 +309,23 @@ def _size_of(folder: Path) -> int:
     return size
 
 
-def _owners() -> list[Path]:
+def owners() -> list[Path]:
+    """The folders of all owners."""
     return [folder for folder in JOBS.iterdir() if is_owner(folder.name)] if JOBS.is_dir() else []
 
 
-def _all() -> list[Job]:
-    return [job for owner in _owners() for job in _jobs(owner)]
+def all_jobs() -> list[Job]:
+    """The jobs of all owners."""
+    return [job for owner in owners() for job in jobs_in(owner)]
 
 
-def _used(owner: Path) -> set[Path]:
-    return {Path(file).parent for job in _jobs(owner) for file in (*job.spec.sources, *job.models)}
+def files_in_use(owner: Path) -> set[Path]:
+    """The folders of the uploads that the jobs in an owner's folder need."""
+    return {Path(file).parent for job in jobs_in(owner) for file in (*job.spec.sources, *job.models)}
 
 
-def _jobs(owner: Path) -> list[Job]:
+def jobs_in(owner: Path) -> list[Job]:
+    """The jobs in the folder of an owner."""
     return [Job(record.parent) for record in owner.glob(f"*/{RECORD}")]
 
 
@@ -456,4 +347,4 @@ def _combined(parts: Sequence[RunStatus]) -> RunStatus:
     )
 
 
-_NEVER = RunStatus(0, 0, 0, None, None, False, 0.0)
+NEVER = RunStatus(0, 0, 0, None, None, False, 0.0)

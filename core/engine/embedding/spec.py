@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
 
 from ...atlas.schema import Precision
 from ...errors import ExplorerError
+from ...spec_values import read_values, spec_from_values
 
 
 class EmbeddingError(ExplorerError):
@@ -21,8 +19,6 @@ MOST_GRID = 128
 
 The cost of attention grows with the fourth power of it.
 """
-
-MOST_SPEC_BYTES = 2**20
 
 
 def require_tile(tile_px: int, patch_px: int) -> int:
@@ -87,58 +83,14 @@ def read_request(file: Path) -> EmbeddingRequest:
 
     Other keys are ignored. Raises EmbeddingError, which names the file and the field, for anything invalid.
     """
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MOST_SPEC_BYTES + 1)
-        if len(content) > MOST_SPEC_BYTES:
-            raise EmbeddingError(
-                f"{file.name} is larger than {MOST_SPEC_BYTES // 2**20} MB: it is not a spec."
-            )
-        values = json.loads(content)
-    except OSError as error:
-        raise EmbeddingError(f"{file.name} cannot be read ({error.strerror}): check the path.") from error
-    except (ValueError, RecursionError) as error:
-        raise EmbeddingError(f"{file.name} is not valid JSON: write it again.") from error
-    if not isinstance(values, dict) or not isinstance(values.get("spec"), dict):
+    values = read_values(file, EmbeddingError)
+    if not isinstance(values.get("spec"), dict):
         raise EmbeddingError(f'{file.name} must hold a JSON object with the key "spec".')
     try:
-        spec = spec_from_values(values["spec"])
+        spec = spec_from_values(EmbeddingSpec, values["spec"], EmbeddingError)
     except EmbeddingError as error:
         raise EmbeddingError(f"{file.name}: {error}") from error
     models = values.get("models") or [spec.model]
     if not isinstance(models, list) or not all(isinstance(model, str) for model in models):
         raise EmbeddingError(f'{file.name}: "models" must be a list of names.')
     return EmbeddingRequest(spec, tuple(models))
-
-
-def spec_from_values(values: Mapping[str, Any]) -> EmbeddingSpec:
-    """Build a spec from decoded JSON; raise EmbeddingError for an unknown, missing or mistyped field."""
-    known = {field.name: str(field.type) for field in fields(EmbeddingSpec)}
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise EmbeddingError(f"A spec has no field {unknown[0]!r:.40}; its fields are {', '.join(known)}.")
-    missing = [name for name in ("sources", "out", "model") if name not in values]
-    if missing:
-        raise EmbeddingError(f"The spec lacks the field {missing[0]!r}: add it.")
-    for name, value in values.items():
-        if not _fits(value, known[name]):
-            raise EmbeddingError(f"The field {name!r} must be {known[name]}; {value!r:.40} is not.")
-    plain: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-    }
-    return EmbeddingSpec(**plain)
-
-
-def _fits(value: Any, kind: str) -> bool:
-    """Tell whether a JSON value has the type of a field, given as the text of its annotation."""
-    if kind.endswith(" | None"):
-        return value is None or _fits(value, kind.removesuffix(" | None"))
-    if kind.startswith("tuple"):
-        item = kind.removeprefix("tuple[").partition(",")[0]
-        return isinstance(value, list | tuple) and all(_fits(one, item) for one in value)
-    if kind == "Precision":
-        return value in get_args(Precision)
-    if kind == "bool":
-        return isinstance(value, bool)
-    accepted = {"str": str, "int": int, "float": int | float}[kind]
-    return isinstance(value, accepted) and not isinstance(value, bool)

@@ -12,11 +12,11 @@ from typing import Any, get_type_hints
 
 from filelock import FileLock, Timeout
 
+from ... import background
 from ...errors import ExplorerError
 from ...files import write_atomic
 from ...geo.imagery import Imagery
 from ...untrusted.text import MAX_BYTES, parse
-from .. import background
 from .spec_checks import problems_of
 
 ROOT = background.ROOT

@@ -15,22 +15,21 @@ from core.atlas import open_table
 from core.atlas.analysis.match import same_places
 from core.engine.embedding.folder import LOCK, STOP
 from core.engine.embedding.spec import EmbeddingSpec, folder_of
-from ui.shell import jobs
+from ui.shell import job_queue, jobs
 from ui.shell.jobs import Job, JobError
 
 
 @pytest.fixture(autouse=True)
 def job_folder(tmp_path, monkeypatch):
-    """A separate folder of jobs, and no queue thread."""
+    """A separate folder of jobs; nothing starts the queue's thread."""
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
-    monkeypatch.setattr(jobs, "start_queue", lambda: None)
 
 
 @pytest.fixture
 def launched(monkeypatch):
     """Record launches instead of starting processes; recorded ones count as running."""
     started: list[Path] = []
-    monkeypatch.setattr(jobs, "launch", lambda folder, arguments: started.append(folder))
+    monkeypatch.setattr(job_queue, "launch", lambda folder, arguments: started.append(folder))
     monkeypatch.setattr(jobs, "alive", lambda folder: folder in started)
     return started
 
@@ -63,7 +62,7 @@ def wait_until(what, seconds=120):
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end, "timed out"
-        jobs.run_queue()
+        job_queue.run_queue()
         time.sleep(0.05)
     return found
 
@@ -72,7 +71,7 @@ def test_a_job_survives_cancel_kill_and_resume(scene):
     owner = jobs.new_owner()
     job = jobs.start(owner, "My scene", spec(scene, stride_px=16, batch=8))
     assert job.state == "waiting"
-    wait_until(lambda: (job.progress or jobs._NEVER).done > 0)
+    wait_until(lambda: (job.progress or jobs.NEVER).done > 0)
     assert job.state == "running"
     jobs.cancel(job)
     assert job.state in ("stopping", "cancelled")
@@ -149,15 +148,15 @@ def test_jobs_run_one_at_a_time_in_order(scene, launched):
     )
     for at, job in enumerate((a, b, c)):
         os.utime(job.folder / jobs.WAITING, (1000 + at, 1000 + at))
-    jobs.run_queue()
-    jobs.run_queue()
+    job_queue.run_queue()
+    job_queue.run_queue()
     assert launched == [a.folder]
-    assert [jobs.jobs_ahead(job) for job in (b, c)] == [1, 2]
+    assert [job_queue.jobs_ahead(job) for job in (b, c)] == [1, 2]
     with pytest.raises(JobError, match="still running: cancel it"):
         jobs.remove(a)
     jobs.cancel(b)
     launched.clear()
-    jobs.run_queue()
+    job_queue.run_queue()
     assert launched == [c.folder]
     assert b.state == "cancelled"
 
@@ -186,9 +185,9 @@ def test_expired_jobs_are_deleted(scene, launched):
     jobs.cancel(old)
     words = json.loads((old.folder / jobs.RECORD).read_text())
     (old.folder / jobs.RECORD).write_text(
-        json.dumps({**words, "time": time.time() - (jobs.KEPT_DAYS + 1) * 86_400})
+        json.dumps({**words, "time": time.time() - (job_queue.KEPT_DAYS + 1) * 86_400})
     )
-    jobs.delete_expired()
+    job_queue.delete_expired()
     assert [job.folder for job in jobs.jobs_of(owner)] == [new.folder]
 
 
@@ -207,56 +206,56 @@ def test_owners_take_turns(scene, launched):
     first, second, third = (jobs.start(first_owner, name, spec(scene)) for name in "abc")
     for at, job in enumerate((first, second, third)):
         os.utime(job.folder / jobs.WAITING, (1000 + at, 1000 + at))
-    jobs.run_queue()
+    job_queue.run_queue()
     assert launched == [first.folder]
     only = jobs.start(second_owner, "d", spec(scene))
     os.utime(
         only.folder / jobs.WAITING, (1500, 1500)
     )  # after all of the other's, before the first of them was started
-    assert [jobs.jobs_ahead(job) for job in (only, second, third)] == [1, 2, 3]
+    assert [job_queue.jobs_ahead(job) for job in (only, second, third)] == [1, 2, 3]
     launched.clear()
-    jobs.run_queue()
+    job_queue.run_queue()
     assert launched == [only.folder]
 
 
 def test_a_long_job_makes_room_for_another_owner_and_continues_later(scene, launched, monkeypatch):
-    monkeypatch.setattr(jobs, "TURN_S", 60.0)
+    monkeypatch.setattr(job_queue, "TURN_S", 60.0)
     greedy, modest = jobs.new_owner(), jobs.new_owner()
     long, next_one = jobs.start(greedy, "long", spec(scene)), jobs.start(greedy, "next", spec(scene))
     for at, job in enumerate((long, next_one)):
         os.utime(job.folder / jobs.WAITING, (1000 + at, 1000 + at))
-    jobs.run_queue()
+    job_queue.run_queue()
     long.table.mkdir()
-    os.utime(long.folder.parent / jobs.SERVED, (time.time() - 100,) * 2)
-    jobs.run_queue()
+    os.utime(long.folder.parent / job_queue.SERVED, (time.time() - 100,) * 2)
+    job_queue.run_queue()
     assert not (long.table / STOP).exists(), "only its own owner waits"
     short = jobs.start(modest, "short", spec(scene))
     os.utime(short.folder / jobs.WAITING, (time.time() - 5,) * 2)
-    jobs.run_queue()
+    job_queue.run_queue()
     assert (long.table / STOP).exists()
     assert launched == [long.folder], "until it has stopped nothing else is started"
     launched.clear()
     assert long.state == "waiting"
-    jobs.run_queue()
+    job_queue.run_queue()
     assert launched == [short.folder]
-    assert [jobs.jobs_ahead(job) for job in (next_one, long)] == [1, 2]
+    assert [job_queue.jobs_ahead(job) for job in (next_one, long)] == [1, 2]
 
 
 def test_a_job_within_its_turn_is_left_alone(scene, launched):
     long = jobs.start(jobs.new_owner(), "long", spec(scene))
-    jobs.run_queue()
+    job_queue.run_queue()
     long.table.mkdir()
     jobs.start(jobs.new_owner(), "short", spec(scene))
-    jobs.run_queue()
+    job_queue.run_queue()
     assert not (long.table / STOP).exists()
     assert long.state == "running"
 
 
 def test_uploads_are_decoded_within_limits(scene, monkeypatch):
     asked = []
-    monkeypatch.setattr(jobs, "launch", lambda folder, arguments: asked.append(arguments))
+    monkeypatch.setattr(job_queue, "launch", lambda folder, arguments: asked.append(arguments))
     jobs.start(jobs.new_owner(), "mine", spec(scene))
-    jobs.run_queue()
+    job_queue.run_queue()
     assert "--untrusted" in asked[0]
 
 

@@ -18,7 +18,6 @@ from ui.shell.uploads import UploadedImagery, UploadError, store_upload
 @pytest.fixture(autouse=True)
 def job_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
-    monkeypatch.setattr(jobs, "start_queue", lambda: None)
 
 
 @pytest.fixture

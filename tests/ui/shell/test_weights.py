@@ -166,7 +166,6 @@ def test_a_jobs_copy_outlives_the_session_and_is_deleted_with_the_job(store, tmp
     from ui.shell import jobs
 
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
-    monkeypatch.setattr(jobs, "start_queue", lambda: None)
     owner, key = jobs.new_owner(), upload(store)
     with uploads.weights_for_a_job(owner) as copy:
         kept = copy(store.get(key).path)

@@ -12,7 +12,7 @@ import streamlit as st
 
 from ui.globe import panel_api as api
 from ui.pickers.controls import duration
-from ui.shell import jobs
+from ui.shell import job_queue, jobs
 from ui.shell.escaping import plain
 from ui.shell.jobs import Job, State
 from ui.shell.page import in_a_sentence
@@ -35,8 +35,7 @@ def show_jobs(owner: str) -> None:
     st.divider()
     st.markdown("**Your tables**")
     active = any(job.state in ACTIVE for job in jobs.jobs_of(owner))
-    if active:
-        jobs.start_queue()
+    job_queue.start_queue()
     st.fragment(_jobs, run_every=EVERY_S if active else None)(owner, active)
     st.caption(f"Jobs continue when you close this page. {how_to_return()}")
 
@@ -58,7 +57,7 @@ def _job(job: Job) -> None:
         st.badge(plain(words), icon=icon, color=colour)
         st.caption(plain(", ".join(Path(model).name for model in job.models)))
     if state == "waiting":
-        ahead = jobs.jobs_ahead(job)
+        ahead = job_queue.jobs_ahead(job)
         st.caption(f"{ahead:,} job{'s' * (ahead != 1)} ahead of yours" if ahead else "It starts shortly.")
     elif progress is None:
         st.caption(

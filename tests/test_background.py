@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.engine import background
-from core.engine.background import BackgroundError, alive, last_words, launch
+from core import background
+from core.background import BackgroundError, alive, last_words, launch
 
 
 def wait_until(what, seconds=20):
@@ -42,7 +42,7 @@ def test_alive_until_killed_and_its_words_are_kept(a_package: Path):
 
 
 def test_it_outlives_the_process_that_started_it(a_package: Path):
-    script = "from pathlib import Path\nfrom core.engine import background\n"
+    script = "from pathlib import Path\nfrom core import background\n"
     script += f"background.ROOT = Path({str(background.ROOT)!r})\n"
     command = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     script += f"background.launch(Path({str(a_package)!r}), [{command!r}])\n"
