@@ -112,7 +112,6 @@ def release(server: Served, weights: bytes, monkeypatch: pytest.MonkeyPatch) -> 
         size_bytes=len(weights),
         sha256=hashlib.sha256(weights).hexdigest(),
         variant="the official file",
-        good_for="pictures and embeddings",
         gsd_aware=True,
     )
     monkeypatch.setitem(releases.RELEASES, "scale-mae", known)

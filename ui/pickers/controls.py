@@ -62,11 +62,6 @@ def tile_of(entry: GalleryEntry, side_px: int) -> TileSpec:
     return replace(spec, gsd_m=gsd_m, size_px=None)
 
 
-def other_mask(view: PageView) -> PageView:
-    """The same view with a new mask seed."""
-    return replace(view, mask=replace(view.mask, seed=random.randrange(10_000)))
-
-
 def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
     """Choose the mask: kind, ratio, seed, size, inversion.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,15 +35,6 @@ def append_rows(folder: Path, rows: pa.Table, info: TableInfo) -> int:
         raise TableError(
             f"{folder.name} is being written to by another process: try again in a moment."
         ) from error
-
-
-def remove_table(folder: Path) -> None:
-    """Delete a table created by `append_rows`; raises TableError for any other."""
-    if not read_manifest(folder).get("appended"):
-        raise TableError(
-            f"{folder.name} was not created by adding places: delete its folder yourself if you are sure."
-        )
-    shutil.rmtree(folder)
 
 
 def _append(folder: Path, rows: pa.Table, info: TableInfo) -> int:

@@ -105,20 +105,6 @@ class LabelledImages(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class ImagesInMemory:
-    """Pictures (n, 3, s, s) in 0..1 as LabelledImages."""
-
-    pictures: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def read(self, rows: NDArray[np.int64], /) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return the pictures of `rows`."""
-        return self.pictures[rows], rows
-
-
-@dataclass(frozen=True, eq=False)
 class FineTuneStep:
     """One training step: its number, the number of all steps, the loss, and the current classifier.
 

@@ -13,8 +13,7 @@ HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class Release:
-    """One published file: `urls` in the order to try, `size_bytes` and `sha256` as published, `variant`
-    and what it is `good_for`."""
+    """One published file: `urls` in the order to try, `size_bytes` and `sha256` as published."""
 
     name: str
     file: str
@@ -22,7 +21,6 @@ class Release:
     size_bytes: int
     sha256: str
     variant: str
-    good_for: str
     gsd_aware: bool
     licence: str = "CC-BY-NC-4.0 (non-commercial)"
 
@@ -42,7 +40,6 @@ RELEASES: dict[str, Release] = {
             size_bytes=1_291_863_793,
             sha256="6f9ee477c4f3348673877a130f29ca5e80fa15413a5d62daeb85697032e90c51",
             variant="the official file",
-            good_for="pictures and embeddings",
             gsd_aware=True,
         ),
         Release(
@@ -56,7 +53,6 @@ RELEASES: dict[str, Release] = {
             size_bytes=1_213_304_038,
             sha256="386989c9cf349a5045c2ac76f7d0225ae3a54b2a2c158fa87e5df5103e5d9ed9",
             variant="torchgeo's export of the encoder",
-            good_for="embeddings only",
             gsd_aware=True,
         ),
     )

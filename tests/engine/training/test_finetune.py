@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from core.engine.inputs import InputError
 from core.engine.training.augmentation import Augmentation, repeatable
 from core.engine.training.finetune import (
     RECIPES,
     FineTune,
-    ImagesInMemory,
     classify,
     fine_tune_recipe,
     finetune,
@@ -29,6 +30,19 @@ SMALL: dict[str, Any] = {
     "decoder_depth": 1, "decoder_num_heads": 2,
     "fcn_dim": 8, "fcn_layers": 1, "head_scale": 2, "mlp_dim": 16, "stem_dim": 8,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class ImagesInMemory:
+    """Pictures (n, 3, s, s) in 0..1 as LabelledImages."""
+
+    pictures: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def read(self, rows: NDArray[np.int64], /) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        return self.pictures[rows], rows
 
 
 def small(name: str) -> Any:
