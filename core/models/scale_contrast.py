@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .base import Encoder, ModelInputError, Objective, TrainingBatch
 from .frequency import hidden_pixels
-from .layers.vit import gsd_positions, take, transformer_blocks, xavier_linears
+from .layers.vit import gsd_positions, square_grid, take, transformer_blocks, xavier_linears
 from .registry import Family, register
 from .views import Colour, ImageView, crop_view, not_enlarged, recolour
 
@@ -144,23 +144,10 @@ class ScaleContrast(Encoder):
         )
         self.vector_dim = self.whitening.width
 
-    def grid_of(self, images: Tensor) -> int:
-        """Patches along one side.
-
-        Raises ModelInputError for pictures that are not square or do not divide into patches.
-        """
-        h, w = images.shape[-2:]
-        if h != w or h % self.patch_size:
-            raise ModelInputError(
-                f"The network takes square pictures whose side is a multiple of {self.patch_size} px, not "
-                f"{w} x {h}: resample the tile first."
-            )
-        return h // self.patch_size
-
     def levels(self, images: Tensor, res: Tensor, keep: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """Tokens after the final norm, (b, 1 + k, d), and the maps on the way: the picture itself and the
         output of every stage."""
-        grid = self.grid_of(images)
+        grid = square_grid(images, self.patch_size)
         if keep is not None:
             images = torch.where(
                 hidden_pixels(keep, grid, images.shape[-1]).bool(), torch.zeros_like(images), images

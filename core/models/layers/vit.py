@@ -140,6 +140,20 @@ def xavier_linears(part: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
+def square_grid(images: Tensor, patch_px: int) -> int:
+    """Patches along one side of pictures (n, c, h, w).
+
+    Raises ModelInputError for pictures that are not square or do not divide into patches.
+    """
+    h, w = images.shape[-2:]
+    if h != w or h % patch_px:
+        raise ModelInputError(
+            f"The network takes square pictures whose side is a multiple of {patch_px} px, not "
+            f"{w} x {h}: resample the tile first."
+        )
+    return h // patch_px
+
+
 class PatchEmbedding(nn.Module):
     """One linear map per patch, stored as the strided convolution whose names the published files use."""
 
@@ -210,17 +224,8 @@ class VisionTransformer(Encoder):
         self.pos_embed.data.copy_(gsd_positions(self.embed_dim, grid, torch.ones(1)))
 
     def grid_of(self, images: Tensor) -> int:
-        """Patches along one side.
-
-        Raises ModelInputError for pictures that are not square or do not divide into patches.
-        """
-        h, w = images.shape[-2:]
-        if h != w or h % self.patch_size:
-            raise ModelInputError(
-                f"The network takes square pictures whose side is a multiple of {self.patch_size} px, not "
-                f"{w} x {h}: resample the tile first."
-            )
-        return h // self.patch_size
+        """Patches along one side of pictures (n, c, h, w). Raises ModelInputError like `square_grid`."""
+        return square_grid(images, self.patch_size)
 
     def positions(self, width: int, grid: int, res: Tensor) -> Tensor:
         """Positional code for one grid, (n, 1 + grid*grid, width); n is 1 for the static code."""
