@@ -16,10 +16,10 @@ from typing import IO
 
 import psutil
 
-from ..errors import ExplorerError
-from ..locks import try_lock
+from .errors import ExplorerError
+from .locks import try_lock
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = __name__.partition(".")[0]  # `core` in a checkout, `earth_mae` where the wheel is installed
 OUTPUT, LOCK, STARTED = "output.txt", "process.lock", "process.txt"
 TRIES = 40

@@ -5,62 +5,18 @@ import streamlit as st
 from core.evaluation.results import Result
 from core.viz.evaluation import scale_chart
 from ui.evaluate import evaluations
+from ui.evaluate.following import follow_evaluation
 from ui.evaluate.form import start_form
 from ui.evaluate.sections import details, duplicates
 from ui.evaluate.table import table
 from ui.evaluate.which_model import which_model_section
 from ui.learn.tour import tour
 from ui.shell.escaping import plain
-from ui.shell.ownership import may_control
 from ui.shell.page import in_a_sentence, page
 from ui.train.claims import three_papers
 
 MODELS_STYLE = "<style>[data-testid=stMultiSelect] div[role=group]{max-height:24rem}</style>"
 """Shows every selected model without scrolling."""
-
-
-def progress(watched: bool) -> None:
-    """Show the running evaluation with its time left and a Stop button.
-
-    With `watched`, the whole page runs again when the evaluation ends.
-    """
-    job = evaluations.current()
-    if job is None:
-        return
-    if watched and job.done:
-        st.rerun()
-    if job.problem:
-        st.error(plain(job.problem), icon=":material/error:")
-    if job.done:
-        outcome(job)
-        return
-    now = job.progress
-    left = f", about {now.seconds_left:.0f} s left" if now and now.seconds_left is not None else ""
-    st.progress(
-        now.share if now else 0.0,
-        text=f"{plain(now.text) if now else 'Reading the images'}{left} · {job.completed} results so far",
-    )
-    may_stop = may_control(job.started_by)
-    if st.button(
-        "Stop",
-        icon=":material/stop:",
-        help="Finished results are kept; the next start continues from there."
-        if may_stop
-        else "Only the browser that started it can stop it.",
-        disabled=not may_stop,
-    ):
-        job.stop.set()
-
-
-def outcome(job: evaluations.EvaluationJob) -> None:
-    """Say how an evaluation ended."""
-    results = f"{job.completed} result{'s' * (job.completed != 1)}"
-    ending = "Stopped" if job.stop.is_set() else "Ended early" if job.problem else ""
-    st.caption(f"{ending} after {results}, which are kept." if ending else f"Done: {results}.")
-    for sentence in job.notices:
-        st.caption(f":orange[:material/info:] {plain(sentence)}")
-    if job.rerun_summary:
-        st.caption(f"Run again: {plain(job.rerun_summary)}")
 
 
 def scale_charts(shown: tuple[Result, ...]) -> None:
@@ -87,9 +43,9 @@ with page(
     left, right = st.columns([1, 3.7], gap="small")
     with left, in_a_sentence():
         st.fragment(start_form)()
-        watched = evaluations.under_way()
+        watched = evaluations.run().running
         # An idle timer would delay the first drawing of the table.
-        st.fragment(progress, run_every=1.0 if watched else None)(watched)
+        st.fragment(follow_evaluation, run_every=1.0 if watched else None)(watched)
     with right, in_a_sentence():
         results = evaluations.numbers()
         origins = list(results)

@@ -125,7 +125,8 @@ def test_scale_series_and_its_old_name_give_the_same_plan():
 
 def test_floors_and_fetched_teachers_are_evaluated_by_default(monkeypatch):
     from core.cli.entry import build_parser
-    from core.cli.verbs.evaluate.running import _subjects, plan_from
+    from core.cli.verbs.evaluate.running import plan_from
+    from core.cli.verbs.evaluate.subjects import subjects_of
     from core.engine import candidates
     from core.evaluation.baselines.colours import FLOORS
 
@@ -134,7 +135,7 @@ def test_floors_and_fetched_teachers_are_evaluated_by_default(monkeypatch):
         name: plan_from(build_parser().parse_args(["evaluate", "eurosat", "--protocol", name]))
         for name in ("knn", "reconstruction", "gsd")
     }
-    names = {protocol: {each.name for each in _subjects(None, plan)} for protocol, plan in plans.items()}
+    names = {protocol: {each.name for each in subjects_of(None, plan)} for protocol, plan in plans.items()}
     assert {"scale_contrast_tiny", *FLOORS} <= names["knn"]
     assert not {*FLOORS, "scale_contrast_tiny"} & (names["reconstruction"] | names["gsd"])
 

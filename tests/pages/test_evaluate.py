@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -21,7 +22,6 @@ def own_cache(tmp_path, monkeypatch):
 
     monkeypatch.setenv("EARTH_MAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(evaluations, "read_numbers", lambda: ())
-    evaluations._current.clear()
     return Cache(tmp_path / "cache")
 
 
@@ -92,10 +92,11 @@ def test_evaluation_runs_in_the_background_and_its_results_appear(open_page, own
     form["Sets"].set_value(["harvey"])
     app.number_input[0].set_value(20)
     next(button for button in app.button if button.label == "Evaluate").click().run()
-    deadline = time.monotonic() + 60
-    while not evaluations.current().done and time.monotonic() < deadline:
+    assert evaluations.run().running
+    deadline = time.monotonic() + 300
+    while evaluations.run().running and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert evaluations.current().completed == 1, evaluations.current().problem
+    assert evaluations.run().status.completed == 1, evaluations.run().problem
     app.run()
     assert not app.exception
     assert len(app.dataframe[0].value) == 1
@@ -217,15 +218,24 @@ def press(app, label):
     return next(button for button in app.button if button.label == label).click().run()
 
 
-def wait(app):
+@pytest.fixture
+def at_once(monkeypatch):
+    """Run evaluations in this process, where fakes reach them; a click returns when they have ended."""
+    from core.cli.entry import main
+
+    def run(_, arguments):
+        with suppress(ValueError):  # what a test raises; the process would print it
+            main(arguments)
+
+    monkeypatch.setattr("core.evaluation.process.launch", run)
+
+
+def outcome():
+    """The status of the evaluation that has ended."""
     from ui.evaluate import evaluations
 
-    deadline = time.monotonic() + 60
-    while not evaluations.current().done and time.monotonic() < deadline:
-        time.sleep(0.05)
-    app.run()
-    assert not app.exception
-    return evaluations.current()
+    assert evaluations.run().status.ended
+    return evaluations.run().status
 
 
 def many(app, label):
@@ -310,12 +320,14 @@ def test_changed_shots_are_not_reduced(open_page, shared_data, started):
         assert not app.exception and sentence in app.error[0].value
 
 
-def test_gsd_is_asked_for_a_set_that_does_not_state_it(open_page, own_data, shared_data, monkeypatch):
+def test_gsd_is_asked_for_a_set_that_does_not_state_it(
+    open_page, own_data, shared_data, at_once, monkeypatch
+):
     from tests.evaluation.conftest import FakeNetwork
     from ui.evaluate import evaluations
 
     monkeypatch.setenv("EARTH_MAE_DATA", f"{own_data}{os.pathsep}{shared_data}")
-    monkeypatch.setattr(evaluations, "_subject", lambda name: FakeNetwork(name))
+    monkeypatch.setattr("core.cli.verbs.evaluate.subjects._network", FakeNetwork)
     app = open_page(PAGE)
     assert not [box for box in app.number_input if box.label.startswith("Metres per pixel")], (
         "EuroSAT states 10 m"
@@ -325,15 +337,15 @@ def test_gsd_is_asked_for_a_set_that_does_not_state_it(open_page, own_data, shar
     asked = [box for box in app.number_input if box.label.startswith("Metres per pixel")]
     assert [box.label for box in asked] == ["Metres per pixel of rsscn7"]
     press(app, "Evaluate")
-    assert "The GSD of rsscn7 is unknown" in app.error[0].value and evaluations.current() is None
+    assert "The GSD of rsscn7 is unknown" in app.error[0].value and not evaluations.run().exists
     next(box for box in app.number_input if box.label.startswith("Metres per pixel")).set_value(2.0)
     next(box for box in app.number_input if box.label.startswith("Images per class")).set_value(2)
     press(app, "Evaluate")
-    job = wait(app)
-    assert job.problem == "" and job.completed == 2
-    assert [(plan.data, plan.gsd_m) for plan in job.plans] == [(("rsscn7",), 2.0), (("eurosat",), None)], (
-        "EuroSAT keeps its own GSD"
-    )
+    assert outcome().problem == "" and outcome().completed == 2
+    assert [(plan.data, plan.gsd_m) for plan in evaluations.run().request.plans] == [
+        (("rsscn7",), 2.0),
+        (("eurosat",), None),
+    ], "EuroSAT keeps its own GSD"
 
 
 def test_set_without_gsd_is_accepted_where_no_gsd_is_needed(open_page, own_data, started):
@@ -348,14 +360,14 @@ def test_set_without_gsd_is_accepted_where_no_gsd_is_needed(open_page, own_data,
     assert [plans[0].policies for plans, *_ in started] == [("author_eval",), (None,)]
 
 
-def test_own_sets_come_after_published_ones_and_show_their_mistakes(open_page, own_data):
+def test_own_sets_come_after_published_ones_and_show_their_mistakes(open_page, own_data, at_once):
     app = open_page(PAGE)
     sets = many(app, "Sets")
     assert "orchards" in sets.options and sets.options.index("rsscn7") < sets.options.index("orchards")
     sets.set_value(["orchards"])
     many(app, "Models").set_value(["colour_histogram"])
     press(app, "Evaluate")
-    assert wait(app).problem == ""
+    assert outcome().problem == ""
     assert app.dataframe[0].value["data"].tolist() == ["orchards"]
     assert any("Most confident mistakes" in caption.value for caption in app.caption)
 
@@ -365,7 +377,7 @@ def upload(app, name, content):
     return app.run()
 
 
-def test_downloaded_recipe_runs_again_and_is_compared(open_page, own_cache, own_data):
+def test_downloaded_recipe_runs_again_and_is_compared(open_page, own_cache, own_data, at_once):
     plan = EvaluationPlan(data=(str(own_data / "orchards"),), gsd_m=2.0)
     stored = [
         e for e in evaluate(plan, [ColourHistogram()], folders=(), cache=own_cache) if isinstance(e, Result)
@@ -376,13 +388,12 @@ def test_downloaded_recipe_runs_again_and_is_compared(open_page, own_cache, own_
         "**colour_histogram** on **orchards**" in text.value for text in app.markdown
     )
     press(app, "Run it again")
-    job = wait(app)
-    assert job.problem == "" and job.completed == 1
+    assert outcome().problem == "" and outcome().completed == 1
     text = " ".join(caption.value for caption in app.caption)
     assert "The recipe was followed in every setting" in text and f"{stored[0].value:.4f}" in text
 
 
-def test_recipe_of_a_fill_runs_again(open_page, own_cache, own_data):
+def test_recipe_of_a_fill_runs_again(open_page, own_cache, own_data, at_once):
     from tests.evaluation.conftest import FakeNetwork
 
     plan = EvaluationPlan(
@@ -394,8 +405,7 @@ def test_recipe_of_a_fill_runs_again(open_page, own_cache, own_data):
     fill = next(result.recipe for result in stored if result.recipe.model == "nearest")
     app = upload(open_page(PAGE), "fill.toml", recipe_toml(fill).encode())
     press(app, "Run it again")
-    job = wait(app)
-    assert job.problem == "" and "followed in every setting" in job.rerun_summary
+    assert outcome().problem == "" and "followed in every setting" in outcome().rerun_summary
 
 
 @pytest.mark.parametrize(
@@ -421,20 +431,27 @@ def test_invalid_recipe_is_refused_and_reaches_no_file(open_page, own_data, star
     assert "Run it again" not in [button.label for button in app.button] and not started
 
 
-def test_unexpected_error_of_an_evaluation_is_shown_and_logged(open_page, shared_data, monkeypatch, caplog):
-    from ui.evaluate import evaluations
+def test_unexpected_error_of_an_evaluation_is_shown_and_it_can_be_resumed(
+    open_page, own_data, at_once, monkeypatch
+):
+    from core.cli.verbs.evaluate import from_file
 
     def dies(*_, **__):
         raise ValueError("a defect")
         yield
 
-    monkeypatch.setattr(evaluations, "evaluate", dies)
+    monkeypatch.setattr(from_file, "evaluate", dies)
     app = open_page(PAGE)
+    many(app, "Models").set_value(["colour_histogram"])
+    many(app, "Sets").set_value(["orchards"])
     press(app, "Evaluate")
-    wait(app)
-    assert "failed unexpectedly (ValueError)" in app.error[0].value and "a defect" in caplog.text
+    assert not app.exception and "failed unexpectedly (ValueError)" in app.error[0].value
     assert any(caption.value == "Ended early after 0 results, which are kept." for caption in app.caption)
-    assert not any("Done:" in caption.value for caption in app.caption)
+    monkeypatch.setattr(from_file, "evaluate", evaluate)
+    press(app, "Resume")
+    assert not app.exception and not app.error
+    assert any(caption.value == "Done: 1 result." for caption in app.caption)
+    assert "Resume" not in [button.label for button in app.button]
 
 
 def result_of(model="scale_mae_tiny", **more):
@@ -523,8 +540,9 @@ def test_only_the_starter_stops_an_evaluation_on_a_shared_server(open_page, own_
 
     monkeypatch.setattr(ownership, "serves_others", lambda: True)
     monkeypatch.setattr(ownership.state, "owner", lambda: "me")
-    job = evaluations.EvaluationJob((), (), started_by=ownership.visitor())
-    monkeypatch.setattr(evaluations, "_current", [job])
+    monkeypatch.setattr("core.evaluation.process.launch", lambda *_: None)
+    monkeypatch.setattr("core.evaluation.process.alive", lambda _: evaluations.run().exists)
+    evaluations.start((), ())
 
     def stop_button():
         return next(button for button in open_page(PAGE).button if button.label == "Stop")
@@ -534,7 +552,7 @@ def test_only_the_starter_stops_an_evaluation_on_a_shared_server(open_page, own_
     assert stop_button().disabled
     monkeypatch.setattr(ownership, "serves_others", lambda: False)
     stop_button().click().run()
-    assert job.stop.is_set()
+    assert evaluations.run().stop_requested
 
 
 def test_what_a_network_adds_to_the_best_fill_is_shown(open_page, own_cache):

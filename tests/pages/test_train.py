@@ -32,9 +32,7 @@ def folder(tmp_path, monkeypatch):
 def launched(monkeypatch):
     """The arguments of processes that would be started."""
     asked: list[list[str]] = []
-    monkeypatch.setattr(
-        "core.engine.background.launch", lambda folder, arguments: asked.append(list(arguments))
-    )
+    monkeypatch.setattr("core.background.launch", lambda folder, arguments: asked.append(list(arguments)))
     return asked
 
 
@@ -125,7 +123,7 @@ def test_simultaneous_clicks_start_one_run(folder, monkeypatch):
 
     begun: set[str] = set()
     monkeypatch.setattr(
-        "core.engine.background.launch", lambda folder, _: (time.sleep(0.05), begun.add(folder.name))
+        "core.background.launch", lambda folder, _: (time.sleep(0.05), begun.add(folder.name))
     )
     monkeypatch.setattr(TrainingRun, "running", property(lambda run: run.folder.name in begun))
 
@@ -218,7 +216,7 @@ def test_only_the_starter_stops_a_run_on_a_server_for_others(folder, launched, m
     for act in (page_runs.stop_run, page_runs.resume_run):
         with pytest.raises(RunError, match="Only the browser that started this run"):
             act(run)
-    assert not run.asked_to_stop and "mine" not in (folder / "mine" / page_runs.STARTED_BY).read_text()
+    assert not run.asked_to_stop and "mine" not in (folder / "mine" / ownership.STARTED_BY).read_text()
     monkeypatch.setattr(ownership, "serves_others", lambda: False)
     page_runs.stop_run(run)
     assert run.asked_to_stop

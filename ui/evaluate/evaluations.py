@@ -1,21 +1,15 @@
-"""Evaluations started from a page: one at a time in a background thread, every result stored on disk."""
+"""Evaluations of this server: the one started from the page, what it needs, and the results on disk."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import ExplorerError
-from core.evaluation.baselines.colours import COLOUR_HISTOGRAM, FLOORS
+from core.evaluation.baselines.colours import FLOORS
 from core.evaluation.cache import Cache, default_cache
 from core.evaluation.data.crops import APP_GALLERY, SCENE_SETS
 from core.evaluation.data.datasets import DataSpec, LabelledSet, data_folders, is_available, open_set
@@ -26,40 +20,19 @@ from core.evaluation.data.published import PUBLISHED, SPACENET
 from core.evaluation.data.spacenet import spacenet_path
 from core.evaluation.errors import LabelledSetError, RecipeError
 from core.evaluation.plan import EvaluationPlan
-from core.evaluation.progress import EvaluationProgress
+from core.evaluation.process import EvaluationRequest, EvaluationRun
 from core.evaluation.recipes import EvaluationRecipe, parse_recipe
 from core.evaluation.recorded_numbers import read_numbers
-from core.evaluation.rerun import explain, fill_of, plan_of
+from core.evaluation.rerun import fill_of, plan_of
 from core.evaluation.results import Result
-from core.evaluation.running import evaluate
 from core.evaluation.stats.mistakes import Mistake, confusion, worst_mistakes
-from core.evaluation.subjects import ColourHistogram, Subject
 from ui.evaluate.own_sets import own_sets
-from ui.shell import cached
+from ui.shell import cached, ownership
 
 PICTURE_PX = 112
 PAIRS_SHOWN = 8
-
-
-@dataclass
-class EvaluationJob:
-    """One evaluation: its thread writes, pages read.
-
-    `recipe` is the recipe to run again, if any, and `rerun_summary` the outcome. `started_by` is the
-    `ownership.visitor()` who may stop it. `completed` counts results.
-    """
-
-    plans: tuple[EvaluationPlan, ...]
-    models: tuple[str, ...]
-    recipe: EvaluationRecipe | None = None
-    started_by: str = ""
-    rerun_summary: str = ""
-    notices: list[str] = field(default_factory=list)
-    progress: EvaluationProgress | None = None
-    completed: int = 0
-    problem: str = ""
-    stop: threading.Event = field(default_factory=threading.Event)
-    done: bool = False
+FOLDER = "running"
+"""Folder in the cache of the evaluation that runs, or ran last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +54,6 @@ class SplitDuplicates:
     tests: int
     pairs: tuple[Duplicate, ...]
     pictures: tuple[NDArray[np.uint8], ...]
-
-
-_log = logging.getLogger(__name__)
-_lock = threading.Lock()
-_current: list[EvaluationJob] = []
 
 
 def cache() -> Cache:
@@ -166,33 +134,20 @@ def read_recipe_upload(name: str, content: bytes) -> tuple[EvaluationRecipe, Eva
     return recipe, plan
 
 
-def current() -> EvaluationJob | None:
-    """Return the running or most recent evaluation, if any."""
-    return _current[0] if _current else None
-
-
-def under_way() -> bool:
-    """Return whether an evaluation is running."""
-    return bool(_current) and not _current[0].done
+def run() -> EvaluationRun:
+    """Return this server's evaluation, running or ended; `exists` is False before the first."""
+    return EvaluationRun(cache().folder / FOLDER)
 
 
 def start(
     plans: tuple[EvaluationPlan, ...],
     models: tuple[str, ...],
     recipe: EvaluationRecipe | None = None,
-    *,
-    started_by: str = "",
-) -> EvaluationJob:
-    """Start an evaluation in the background. Raises LabelledSetError while another one is running."""
-    with _lock:
-        if under_way():
-            raise LabelledSetError(
-                "An evaluation is already running on this server: stop it, or wait until it is done."
-            )
-        job = EvaluationJob(plans, models, recipe, started_by)
-        _current[:] = [job]
-    threading.Thread(target=_run, args=(job,), daemon=True).start()
-    return job
+) -> None:
+    """Start an evaluation in a process of its own. Raises RecipeError while another one is running."""
+    files = cached.weight_files()
+    run().start(EvaluationRequest(plans, tuple(str(files.get(name, name)) for name in models), recipe))
+    ownership.record_starter(run().folder)
 
 
 def mistakes_of(result: Result) -> Mistakes | None:
@@ -223,85 +178,6 @@ def find_duplicates(source: str, progress: Callable[[float], object]) -> SplitDu
         for pair in pairs[:PAIRS_SHOWN]
     )
     return SplitDuplicates(len(data.rows("test")), pairs, pictures)
-
-
-def _run(job: EvaluationJob) -> None:
-    try:
-        with _working_cache(job) as working:
-            _compute(job, working)
-    except ExplorerError as problem:
-        job.problem = str(problem)
-    except Exception as problem:
-        _log.exception("An evaluation of %s failed unexpectedly", job.models)
-        job.problem = (
-            f"The evaluation failed unexpectedly ({type(problem).__name__}); the server's log has details. "
-            "Start it again, or with fewer models."
-        )
-    finally:
-        job.done = True
-
-
-def _compute(job: EvaluationJob, working: Cache) -> None:
-    """Compute a job's plans one after the other, and update its progress."""
-    fill = fill_of(job.recipe) if job.recipe else None
-    subjects = [fill] if fill else [_subject(name) for name in job.models]
-    for number, plan in enumerate(job.plans):
-        for event in evaluate(plan, subjects, cache=working, **_heads(plan)):
-            if isinstance(event, Result):
-                _add_result(job, event, working)
-            elif event.notice:
-                job.notices.append(event.text)
-            else:
-                is_last = number + 1 == len(job.plans)
-                seconds_left = event.seconds_left if is_last else None  # later plans have no estimate yet
-                share = (number + event.share) / len(job.plans)
-                job.progress = replace(event, share=share, seconds_left=seconds_left)
-            if job.stop.is_set():
-                return
-
-
-def _add_result(job: EvaluationJob, result: Result, working: Cache) -> None:
-    job.completed += 1
-    if job.recipe is None:
-        return
-    try:
-        cache().keep_result(result, working.arrays(result.recipe))
-    except OSError as problem:
-        job.notices.append(
-            f"The result could not be stored on this server ({problem.strerror}): "
-            "free some space, or note it down."
-        )
-    if result.recipe.model == job.recipe.model:
-        value = f"{result.metric} {result.value:.4f} [{result.low:.4f}, {result.high:.4f}]"
-        job.rerun_summary = f"{value}. {explain(job.recipe, result.recipe)}"
-
-
-@contextmanager
-def _working_cache(job: EvaluationJob) -> Generator[Cache]:
-    """The cache that a job reads and writes; an empty one where a recipe is to be recomputed."""
-    if job.recipe is None:
-        yield cache()
-        return
-    with TemporaryDirectory() as folder:
-        yield Cache(Path(folder))
-
-
-def _subject(name: str) -> Subject:
-    if name == COLOUR_HISTOGRAM:
-        return ColourHistogram()
-    from core.engine.candidates import subject  # imports torch
-
-    return subject(cached.weight_files().get(name, name))
-
-
-def _heads(plan: EvaluationPlan) -> dict[str, Any]:
-    """Return what trains the heads of the segmentation protocol, as arguments of `evaluate`."""
-    if plan.protocol != "segmentation":
-        return {}
-    from core.engine.training.segment import train_head  # imports torch
-    from core.engine.training.upernet import train_upernet
-
-    return {"learn": train_head, "fit": train_upernet}
 
 
 def _thumbnail(data: LabelledSet, row: int) -> NDArray[np.uint8]:

@@ -17,7 +17,6 @@ from ui.evaluate.settings import needs_gsd, settings
 from ui.pickers import model_picker
 from ui.shell import cached, state
 from ui.shell.escaping import plain
-from ui.shell.ownership import visitor
 from ui.shell.page import in_a_sentence
 from ui.shell.uploads import content
 
@@ -98,7 +97,6 @@ def _choices(protocol: str, available: dict[str, str]) -> None:
     evaluations.start(
         plans(common, {available[name]: gsd_m for name, gsd_m in gsds.items()}),
         tuple(models),
-        started_by=visitor(),
     )
     st.rerun()
 
@@ -166,5 +164,5 @@ def rerun_form() -> None:
             icon=":material/replay:",
             help="Recomputed without the cache, then compared with the recipe.",
         ):
-            evaluations.start((plan,), (recipe.model,), recipe, started_by=visitor())
+            evaluations.start((plan,), (recipe.model,), recipe)
             st.rerun()

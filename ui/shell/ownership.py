@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from pathlib import Path
 
+from core.files import write_atomic
 from ui.shell import state
 from ui.shell.jobs import new_owner
 from ui.shell.permissions import serves_others
+
+STARTED_BY = "started-by"
 
 
 def visitor() -> str:
@@ -21,8 +25,17 @@ def visitor() -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def may_control(started_by: str) -> bool:
-    """Whether this visitor may stop or resume what `started_by` (a `visitor()`) started."""
-    return not serves_others() or (
-        bool(started_by) and hmac.compare_digest(started_by.encode(), visitor().encode())
-    )
+def record_starter(folder: Path) -> None:
+    """Note in the folder of a run that this visitor started it."""
+    write_atomic(folder / STARTED_BY, visitor().encode())
+
+
+def may_control(folder: Path) -> bool:
+    """Whether this visitor may stop or resume the run in a folder."""
+    if not serves_others():
+        return True
+    try:
+        started_by = (folder / STARTED_BY).read_bytes()
+    except OSError:
+        return False
+    return bool(started_by) and hmac.compare_digest(started_by, visitor().encode())

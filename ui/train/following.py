@@ -18,11 +18,12 @@ from core.viz.training import loss_figure, progress_figure, tile_strip
 from ui.pickers.controls import duration
 from ui.shell import cached
 from ui.shell.escaping import plain
+from ui.shell.ownership import may_control
 from ui.shell.page import in_a_sentence
 from ui.shell.permissions import may
 from ui.shell.state import keep, recall, set_widget, widget, widget_value
 from ui.shell.style import FOLLOWED
-from ui.train.runs import may_control, resume_run, runs, stop_run
+from ui.train.runs import resume_run, runs, stop_run
 
 SHOWN, SCRUBBED = "run shown", "preview step"
 FILMS = {"gif": "Previews as an animation (GIF)", "mp4": "Previews as a film (MP4)"}
@@ -108,7 +109,7 @@ def _progress(
 
 def _buttons(run: TrainingRun, *, running: bool, done: bool) -> None:
     buttons = st.container(horizontal=True)
-    allowed, mine = may("train"), may_control(run)
+    allowed, mine = may("train"), may_control(run.folder)
     if running and allowed:
         saves = "Saves a checkpoint first, from which the run can resume." if mine else NOT_YOURS
         buttons.button(

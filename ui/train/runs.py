@@ -13,16 +13,14 @@ from filelock import FileLock
 
 from core.engine.training.limits import MOST_HOURS, check_shared
 from core.engine.training.runs import ROOT, RunError, TrainingRun, list_runs, parse_spec
-from core.files import write_atomic
 from core.geo.sample_imagery import packs_folder
-from ui.shell import ownership
+from ui.shell.ownership import may_control, record_starter
 from ui.shell.permissions import require
 
 RUNS = Path(os.environ.get("EARTH_MAE_RUNS", ROOT / "runs"))
 HOURS = float(os.environ.get("EARTH_MAE_TRAIN_HOURS", MOST_HOURS))
 """Hours after which a run started on the page saves and stops; it can be resumed."""
 MAX_AT_ONCE, MAX_KEPT = 1, 60
-STARTED_BY = "started-by"
 
 
 def imagery_here() -> str:
@@ -74,14 +72,14 @@ def start_run(name: str, toml: str) -> TrainingRun:
             )
         _require_idle()
         run.launch(spec, *_options())
-        write_atomic(run.folder / STARTED_BY, ownership.visitor().encode())
+        record_starter(run.folder)
     return run
 
 
 def resume_run(run: TrainingRun) -> None:
     """Resume a run from its last checkpoint. Raises the same errors as `start_run`."""
     require("train")
-    if not may_control(run):
+    if not may_control(run.folder):
         raise RunError("Only the browser that started this run can resume it.")
     check_shared(run.spec(), RUNS)
     with _one_start_at_a_time():
@@ -91,18 +89,9 @@ def resume_run(run: TrainingRun) -> None:
 
 def stop_run(run: TrainingRun) -> None:
     """Ask a run to save and stop. Raises RunError if another visitor started it."""
-    if not may_control(run):
+    if not may_control(run.folder):
         raise RunError("Only the browser that started this run can stop it.")
     run.ask_to_stop()
-
-
-def may_control(run: TrainingRun) -> bool:
-    """Whether this visitor may stop and resume a run."""
-    try:
-        started_by = (run.folder / STARTED_BY).read_text("ascii")
-    except (OSError, ValueError):
-        started_by = ""
-    return ownership.may_control(started_by)
 
 
 def _options() -> list[str]:

@@ -85,6 +85,13 @@ def _add_subject_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="recompute the result of a recipe file and compare; DATA gives the location of its set",
     )
+    add(
+        "--spec",
+        type=Path,
+        metavar="FILE",
+        help="run the request of a JSON file, as the page Evaluate does: it holds plans, models and all "
+        "settings; status.json beside it says how far it is",
+    )
 
 
 def _add_image_arguments(group: argparse._ArgumentGroup) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
-from ....evaluation.baselines.colours import COLOUR_HISTOGRAM, FLOORS
 from ....evaluation.cache import Cache, default_cache
 from ....evaluation.comparing import ResultComparison, comparisons
 from ....evaluation.data.datasets import DataSpec, data_folders, open_set
@@ -21,16 +20,20 @@ from ....evaluation.plan import SCALE_SERIES, EvaluationPlan
 from ....evaluation.progress import EvaluationProgress
 from ....evaluation.protocols.knn import KnnSpec
 from ....evaluation.recipes import EvaluationRecipe, read_recipe
-from ....evaluation.rerun import explain, fill_of, located, plan_of
+from ....evaluation.rerun import explain, located, plan_of
 from ....evaluation.results import Result
 from ....evaluation.running import evaluate
-from ....evaluation.subjects import ColourHistogram, Subject
 from .arguments import SCALE_SERIES_PROTOCOLS
+from .from_file import run_from_file
 from .output import document, print_progress, print_status, report, result_line, write_files
+from .subjects import heads, subjects_of, subjects_of_recipe
 
 
 def run_evaluation(args: argparse.Namespace) -> int:
     """Evaluate with progress on standard error; finished results are kept, and a second call resumes."""
+    stored = Cache(args.cache) if args.cache else default_cache()
+    if args.spec:
+        return run_from_file(args.spec, stored)
     recipe = read_recipe(args.recipe) if args.recipe else None
     if recipe is None and not args.sets:
         raise RecipeError("Give a data set, a folder or a zip to evaluate on (or all), or --recipe FILE.")
@@ -45,7 +48,6 @@ def run_evaluation(args: argparse.Namespace) -> int:
     adds_baselines = plan.protocol == "reconstruction"
     if args.compare and not recipe and not adds_baselines and args.model and len(set(args.model)) == 1:
         raise RecipeError("--compare needs two or more models; name them with --model.")
-    stored = Cache(args.cache) if args.cache else default_cache()
     for option, folder in (("--cache", stored.folder), ("--out", args.out)):
         if folder:
             _check_writable(option, folder)
@@ -107,9 +109,12 @@ def _evaluate(
 ) -> None:
     folders = data_folders(args.data)
     duplicates = _duplicates(plan, folders) if args.duplicates else None
-    subjects = _subjects_of_recipe(recipe, plan) if recipe and not args.model else _subjects(args.model, plan)
+    if recipe and not args.model:
+        subjects = subjects_of_recipe(recipe, plan)
+    else:
+        subjects = subjects_of(args.model, plan)
     results: list[Result] = []
-    for event in evaluate(plan, subjects, folders=folders, cache=cache, **_heads(plan)):
+    for event in evaluate(plan, subjects, folders=folders, cache=cache, **heads(plan)):
         if isinstance(event, Result):
             results.append(event)
             print_status(result_line(event))
@@ -170,41 +175,3 @@ def _duplicates(plan: EvaluationPlan, folders: Sequence[Path]) -> dict[str, list
         for pair in pairs:
             print_status(f"  {pair.test} {'equals' if pair.exact else 'nearly equals'} {pair.train}")
     return duplicates
-
-
-def _subjects(names: list[str] | None, plan: EvaluationPlan) -> list[Subject]:
-    if names == [COLOUR_HISTOGRAM]:
-        return [ColourHistogram()]
-    from ....engine.candidates import fetched_teachers, shipped, subject  # imports torch
-
-    reconstructs = plan.protocol in ("reconstruction", "gsd")
-    networks_only = reconstructs or plan.head != "linear"
-    default = shipped() if networks_only else (*shipped(), *FLOORS, *fetched_teachers())
-    subjects = [ColourHistogram() if name == COLOUR_HISTOGRAM else subject(name) for name in names or default]
-    return [each for each in subjects if each.reconstructs or names or not reconstructs]
-
-
-def _subjects_of_recipe(recipe: EvaluationRecipe, plan: EvaluationPlan) -> list[Subject]:
-    """Return the baseline, preset or weights file in the current folder that a recipe names."""
-    from ....engine.candidates import fetched_teachers  # imports torch
-    from ....models.registry import cards
-
-    if fill := fill_of(recipe):
-        return [fill]
-    files = {path.name for path in Path().iterdir()}
-    if recipe.model not in {*FLOORS, *fetched_teachers(), *cards(), *files}:
-        raise RecipeError(
-            f"The recipe's model '{recipe.model:.80}' is neither a preset nor a file in this folder: "
-            "give its weights file with --model."
-        )
-    return _subjects([recipe.model], plan)
-
-
-def _heads(plan: EvaluationPlan) -> dict[str, Any]:
-    """Return what trains the heads of the segmentation protocol, as arguments of `evaluate`."""
-    if plan.protocol != "segmentation":
-        return {}
-    from ....engine.training.segment import train_head  # imports torch
-    from ....engine.training.upernet import train_upernet
-
-    return {"learn": train_head, "fit": train_upernet}
