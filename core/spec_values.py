@@ -69,7 +69,7 @@ def _converted(value: Any, hint: Any, error: type[ExplorerError], name: str) -> 
         return spec_from_values(hint, value, error, name)
     if origin is Literal and value in arguments:
         return value
-    accepted = int | float if hint is float else hint
+    accepted: Any = int | float if hint is float else hint
     if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
         raise TypeError
     return value

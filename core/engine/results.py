@@ -183,14 +183,14 @@ class Spread:
     """Reconstructions under many masks, per pixel over the masks that hid it. t is the side of the output.
 
     `mean` (3, t, t), the truth where no mask hid the pixel; `deviation` (t, t), mean over bands, 0 there;
-    `times` (rows, cols) how often each patch was hidden; `done` of `wanted` masks are included.
+    `times` (rows, cols) how often each patch was hidden; `done` of `total` masks are included.
     """
 
     mean: Picture
     deviation: Picture
     times: NDArray[np.int64]
     done: int
-    wanted: int
+    total: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -159,17 +159,17 @@ def _fill(model: TimmEncoder, tensors: Mapping[str, Tensor]) -> None:
                 f"timm cannot convert this file for {model.card.name} ({problem!s:.100}): "
                 "name the architecture that it was saved from."
             ) from problem
-    wanted = network.state_dict()
-    missing = [key for key in wanted if key not in found]
-    misfits = [key for key in wanted if key in found and found[key].shape != wanted[key].shape]
+    expected = network.state_dict()
+    missing = [key for key in expected if key not in found]
+    misfits = [key for key in expected if key in found and found[key].shape != expected[key].shape]
     if missing or misfits:
         key = (missing or misfits)[0]
-        how = "is missing" if missing else f"is {tuple(found[key].shape)}, not {tuple(wanted[key].shape)}"
+        how = "is missing" if missing else f"is {tuple(found[key].shape)}, not {tuple(expected[key].shape)}"
         raise ModelInputError(
-            f"The file does not hold {model.card.name}: {len(missing) + len(misfits)} of {len(wanted)} "
+            f"The file does not hold {model.card.name}: {len(missing) + len(misfits)} of {len(expected)} "
             f"tensors do not fit ({key:.60} {how}). Name the architecture that it was saved from."
         )
-    network.load_state_dict({key: found[key] for key in wanted})
+    network.load_state_dict({key: found[key] for key in expected})
 
 
 def _similar(name: str) -> str:

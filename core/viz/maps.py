@@ -65,15 +65,15 @@ def spread_panels(result: Reconstruction, spread: Spread) -> tuple[Panel, ...]:
     deviation = spread.deviation
     full = max(float(np.percentile(deviation, 99)), 1e-6)
     times = enlarge(spread.times, deviation.shape[-1])
-    so_far = f"{spread.done} of {spread.wanted} masks"
+    so_far = f"{spread.done} of {spread.total} masks"
     return (
         Panel("spread-mean", "Mean reconstruction", so_far, stretch_of(result).draw(spread.mean)),
         Panel("spread-deviation", "Standard deviation", f"black 0, pale {full:.3f}", heat(deviation, full)),
         Panel(
             "spread-times",
             "How often hidden",
-            f"black never, pale {spread.wanted} times",
-            heat(times, spread.wanted),
+            f"black never, pale {spread.total} times",
+            heat(times, spread.total),
         ),
     )
 

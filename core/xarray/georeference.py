@@ -107,16 +107,16 @@ def rgb_of(names: tuple[str, ...], chosen: RGB | tuple[str, str, str] | None) ->
         if {"red", "green", "blue"} <= set(lower):
             return lower.index("red"), lower.index("green"), lower.index("blue")
         return (0, 1, 2) if len(names) >= 3 else (0, 0, 0)
-    wanted = [names.index(band) if band in names else band for band in chosen]
-    for band in wanted:
+    selected = [names.index(band) if band in names else band for band in chosen]
+    for band in selected:
         if not isinstance(band, int) or not 0 <= band < len(names):
             raise GeoError(
                 f"There is no band {band!r:.40}: choose three names of {_listed(names[:12])}, "
                 f"or numbers from 0 to {len(names) - 1}."
             )
-    if len(wanted) != 3:
-        raise GeoError(f"{len(wanted)} bands are chosen, but a network takes three: name three.")
-    red, green, blue = (int(band) for band in wanted)
+    if len(selected) != 3:
+        raise GeoError(f"{len(selected)} bands are chosen, but a network takes three: name three.")
+    red, green, blue = (int(band) for band in selected)
     return red, green, blue
 
 

@@ -139,15 +139,15 @@ class ReconstructionWork:
         ready = _prepared(self.feeding, pixels[:3], block)
         for start in range(0, len(ready), BATCH):
             some = ready[start : start + BATCH]
-            wanted = [
+            asked_cells = [
                 asked[_window(row, block.top, side), _window(col, block.left, side)] for row, col, _ in some
             ]
-            hidden = np.stack([self._cells(cells, grid, patch) for cells in wanted])
+            hidden = np.stack([self._cells(cells, grid, patch) for cells in asked_cells])
             seen = [not bool(cells.all()) for cells in hidden]
             if not any(seen):
                 continue
             some = [each for each, there in zip(some, seen, strict=True) if there]
-            wanted = [each for each, there in zip(wanted, seen, strict=True) if there]
+            asked_cells = [each for each, there in zip(asked_cells, seen, strict=True) if there]
             hidden = hidden[seen]
             images = np.stack([fed.unit for _, _, fed in some])
             with _TURN:
@@ -157,9 +157,9 @@ class ReconstructionWork:
             for n, (row, col, fed) in enumerate(some):
                 picture = self._in_units(shrink(predicted[n], side))
                 if self.paste:
-                    replaced = wanted[n] if self.mask is None else enlarge(hidden[n], side)
+                    replaced = asked_cells[n] if self.mask is None else enlarge(hidden[n], side)
                     picture = np.where(replaced, picture, fed.tile.pixels.astype(np.float32))
-                picture = np.where(fed.valid | wanted[n], picture, np.nan)
+                picture = np.where(fed.valid | asked_cells[n], picture, np.nan)
                 out[:, _target(row, rows), _target(col, cols)] = picture[:, _inside(row), _inside(col)]
         return out
 

@@ -284,7 +284,7 @@ def test_a_run_is_read_from_a_file_with_every_setting(scene, tmp_path, capsys):
     ("text", "more", "sentence"),
     [
         ("{", [], "not valid JSON"),
-        ("[]", [], 'a JSON object'),
+        ("[]", [], "a JSON object"),
         ('{"spec": {"sources": ["a"], "out": "b"}}', [], "lacks the field 'model'"),
         ('{"spec": {"sources": "a", "out": "b", "model": "c"}}', [], "'sources' must be"),
         ('{"spec": {"sources": ["a"], "out": "b", "model": "c", "batch": true}}', [], "'batch' must be"),

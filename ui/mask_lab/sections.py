@@ -135,7 +135,7 @@ def uncertainty(view: PageView, result: Reconstruction) -> None:
 
     for spread in cached.spreads(view, count, state.session_id(), say):
         place.html(sheet(spread_panels(result, spread), place=PLACE))
-        bar.progress(spread.done / spread.wanted, f"{spread.done} of {spread.wanted} masks")
+        bar.progress(spread.done / spread.total, f"{spread.done} of {spread.total} masks")
     bar.empty()
     st.caption(
         "Per pixel, over the masks that hide it; a pixel that no mask hides shows the truth. "

@@ -177,9 +177,9 @@ def _axes(store: ZarrStore, path: str, attributes: Document) -> tuple[str, ...]:
 
 def _read(array: Any, axes: tuple[str, ...], at: int, rows: slice, cols: slice) -> NDArray[Any]:
     """Read one date of an array as (r, c, d), or (r, c) if it has no axis of values."""
-    wanted: dict[str, Any] = {"time": at, "y": rows, "x": cols, "band": slice(None)}
+    selected: dict[str, Any] = {"time": at, "y": rows, "x": cols, "band": slice(None)}
     try:
-        piece = np.asarray(array[tuple(wanted[axis] for axis in axes)])
+        piece = np.asarray(array[tuple(selected[axis] for axis in axes)])
     except Exception as error:  # a damaged chunk raises what its codec likes
         raise TableError(
             f"A chunk of {array.store_path.path or 'the store'} is damaged ({one_line(error)})."

@@ -122,7 +122,7 @@ def quiet_rasterio() -> Generator[None]:
 
 
 def _read_geotiff(path: Path, decode: Decode, rows: slice, cols: slice) -> Floats:
-    """Read whole rows of pixels where consecutive ones are wanted, else one row at a time."""
+    """Read whole rows of pixels where consecutive ones are requested, else one row at a time."""
     import rasterio
     from rasterio.windows import Window
 

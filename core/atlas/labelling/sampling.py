@@ -172,12 +172,12 @@ def _shares(
     name = spec.of_class or (labels.classes[0] if len(labels.classes) == 1 else "")
     if name not in labels.classes:
         raise LabelError(
-            f"Name the class whose share is wanted; the classes are {', '.join(labels.classes[:12])}."
+            f"Name the class whose share is to be mapped; the classes are {', '.join(labels.classes[:12])}."
         )
     if (np.isin(shapely.get_type_id(labels.shapes), POINT_TYPES)).any():
         raise LabelError("The rule share needs polygons: points cover no share of a tile.")
-    wanted = labels.values[hits.labels] == labels.classes.index(name)
-    share = np.minimum(np.bincount(hits.rows[wanted], hits.share[wanted], len(table)), 1.0)
+    in_class = labels.values[hits.labels] == labels.classes.index(name)
+    share = np.minimum(np.bincount(hits.rows[in_class], hits.share[in_class], len(table)), 1.0)
     rows = np.flatnonzero(_inside(table, labels) | (share > 0))
     region = np.full(len(table), -1, np.int64)
     region[hits.rows] = labels.regions[hits.labels]

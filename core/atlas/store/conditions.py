@@ -240,7 +240,5 @@ def _as_number(values: Any, what: str) -> Any:
     return values
 
 
-def _same_word(wanted: str, among: list[str]) -> str | None:
-    return (
-        wanted if wanted in among else next((name for name in among if name.lower() == wanted.lower()), None)
-    )
+def _same_word(name: str, among: list[str]) -> str | None:
+    return name if name in among else next((other for other in among if other.lower() == name.lower()), None)

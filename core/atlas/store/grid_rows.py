@@ -75,13 +75,13 @@ def windows(grids: Sequence[VectorGrid], bounds: Bounds | None = None) -> list[G
 def notes_of(parts: Sequence[GridPart]) -> tuple[str, ...]:
     """Return what the user should know about grids and what was left out of them."""
     step = parts[0].rows.step
-    said = [note for part in parts for note in part.grid.notes]
+    notes = [note for part in parts for note in part.grid.notes]
     if step > 1:
-        said.append(
+        notes.append(
             f"Only every {_ordinal(step)} pixel in each direction is shown, "
             f"{sum(part.count for part in parts):,} in all: open a smaller area to see every one."
         )
-    return tuple(dict.fromkeys(said))
+    return tuple(dict.fromkeys(notes))
 
 
 def rows_of(part: GridPart, path: Path) -> pa.Table:

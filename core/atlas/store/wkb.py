@@ -50,12 +50,12 @@ def _is_flat(shape: bytes) -> bool:
     """Tell whether every part of a multi-shape is a simple shape of its kind."""
     try:
         at, order, code, size = _header(shape, 0)
-        wanted = MULTI[code]
+        simple = MULTI[code]
         (count,) = struct.unpack_from(f"{order}I", shape, at)
         at += 4
         for _ in range(count):
             at, order, code, size = _header(shape, at)
-            if code != wanted:
+            if code != simple:
                 return False
             at = _end(shape, at, order, code, size)
     except struct.error:  # the parts seen so far were simple, and there are no more

@@ -23,7 +23,7 @@ _EPILOG = """examples:
   python -m core change tables/all --dates 2019-06-01 2024-01-15                    two dates of one table
   python -m core change tables/june tables/january --reference tables/june_before tables/january_before
 
-A reference is a pair of the same two seasons between which nothing changed: its mean movement is taken off.
+A reference is a pair of the same two seasons between which nothing changed: its mean change is subtracted.
 DIR then holds change.parquet (GeoParquet), change.tif (COG), report.json and, for scenes, both tables."""
 
 SCENES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt")
@@ -41,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add = parser.add_argument
     add("sources", nargs="+", metavar="SOURCE", help="the earlier and the later one; or one table with dates")
-    add("--out", type=Path, metavar="DIR", help="folder for the map (needed for rasters)")
+    add("--out", type=Path, metavar="DIR", help="folder for the map (required for rasters)")
     add("--dates", nargs=2, metavar=("BEFORE", "AFTER"), help="days as YYYY-MM-DD (default: first and last)")
     add("--reference", nargs=2, metavar=("BEFORE", "AFTER"), help="two tables without change between them")
     add("--top", type=int, default=10, metavar="N", help="most changed places to list (default: 10)")

@@ -1,4 +1,4 @@
-"""`python -m core fetch`: download and check published weights or a data set, or say how to do it by hand."""
+"""`python -m core fetch`: download published weights or a data set, or explain how to do it by hand."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="input size (default: native, at most the model's input), rounded up to whole patches",
     )
     add("--limit", type=int, metavar="N", help="at most N images of each class and split")
-    add("--gsd-m", type=float, metavar="M", help="metres per native pixel, where the set does not say")
+    add("--gsd-m", type=float, metavar="M", help="metres per native pixel, if the set does not state it")
     add("--seed", type=int, default=0, help="seed of batches, rotations and the head (default 0)")
     add("--data", type=Path, metavar="DIR", help="folder of sets (default: EARTH_MAE_DATA)")
     add(
@@ -82,7 +82,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_settings(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--lr", type=float, metavar="R", help="learning rate of the head (plain: 4e-3 a step of 256 images)")
+    add(
+        "--lr",
+        type=float,
+        metavar="R",
+        help="learning rate of the head per 256 images (plain: 4e-3)",
+    )
     add("--layer-decay", type=float, metavar="F", help="rate of a layer over that of the one above (0.75)")
     add("--weight-decay", type=float, metavar="W", help="weight decay of AdamW, for matrices (0.05)")
     add("--drop-path", type=float, metavar="P", help="chance that the last block's branches are skipped (0)")

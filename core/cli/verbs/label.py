@@ -62,14 +62,14 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.5,
         metavar="S",
-        help="least share of a tile that its label covers (default: 0.5)",
+        help="smallest share of a tile that its label must cover (default: 0.5)",
     )
     add(
         "--distance-m",
         type=float,
         default=0.0,
         metavar="M",
-        help="greatest distance of a point from the centre of a tile that does not hold it",
+        help="how far a point outside all tiles may be from the centre of the nearest one",
     )
     add("--background", default="", metavar="NAME", help="class of tiles that no label touches")
 

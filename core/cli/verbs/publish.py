@@ -17,10 +17,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "publish",
         help="publish a model on the Hugging Face hub, or write its page into a folder",
         description="Write a model's page: safetensors, config.json, a model card and a STAC item of the "
-        "Machine "
-        "Learning Model extension. With --online it is uploaded to the Hugging Face hub, where `hf auth "
-        "login` "
-        "says who you are. --model hf:OWNER/NAME then opens it everywhere.",
+        "Machine Learning Model extension. With --online it is uploaded to the Hugging Face hub; log in with "
+        "`hf auth login` first. --model hf:OWNER/NAME then opens it on any machine.",
     )
     parser.add_argument(
         "model", metavar="NAME|FILE", help="a name from `models`, or a weights file trained here"

@@ -100,7 +100,7 @@ def embed_share(
 
     Takes no lock and writes nothing but finished batches. Waits `wait_s` seconds for the leader. Start it
     again after it was killed. Raises the errors of `embed_sources`, and EmbeddingError without a leader, with
-    another plan, and if the run is divided anew.
+    another plan, and if the run is divided among another number of workers.
     """
     specs = _spec_of_each(spec, models)
     folders = [EmbeddingFolder(Path(each.out)) for each in specs]

@@ -58,15 +58,15 @@ def wait_for_leader(
     Raises EmbeddingError if that takes too long, and if they are divided among another number.
     """
     began = time.monotonic()
-    said = False
+    announced = False
     while any(folder.workers() is None and not folder.is_complete for folder in folders):
         if time.monotonic() - began >= wait_s:
             raise EmbeddingError(
                 f"No leader has started a run in {folders[0].path.name} that workers can join: start it "
                 f"(--leader {share.workers}), then this worker again."
             )
-        if not said:
-            said = True
+        if not announced:
+            announced = True
             yield replace(_NOTHING, note=f"Waiting for the leader of {folders[0].path.name} ...")
         time.sleep(POLL_S)
     for folder in folders:

@@ -104,14 +104,16 @@ def _card(spec: TrainSpec, card: ModelCard, progress: TrainingProgress) -> Model
 
 def _options(spec: TrainSpec) -> str:
     """The options of the objective in words, files by name: which teacher, which views."""
-    said = [f"{key} {Path(value).stem if isinstance(value, str) else value}" for key, value in spec.objective]
-    return f" Objective: {', '.join(said)}." if said else ""
+    options = [
+        f"{key} {Path(value).stem if isinstance(value, str) else value}" for key, value in spec.objective
+    ]
+    return f" Objective: {', '.join(options)}." if options else ""
 
 
 def _command(name: str) -> str:
     """The command that is running, its files by name alone; the preset's where a page or a test trains."""
-    said = sys.argv[1:3]
-    verb, what = said if len(said) == 2 and said[0] in ("train", "papers") else ("train", name)
+    words = sys.argv[1:3]
+    verb, what = words if len(words) == 2 and words[0] in ("train", "papers") else ("train", name)
     return f"python -m core {verb} {Path(what).stem}"
 
 
@@ -125,14 +127,14 @@ def publish(
     name = run.spec().name
     source = run.folder / "weights"
     try:
-        said = json.loads((source / f"{name}.json").read_text())
+        card = json.loads((source / f"{name}.json").read_text())
         content = (source / f"{name}.safetensors").read_bytes()
     except (OSError, ValueError) as problem:
         raise RunError(
             f"The run in {run.folder} has no weights to publish yet ({problem}): "
             "wait until it has saved a checkpoint."
         ) from problem
-    said["weights"]["metrics"] = metrics
-    said["weights"]["notes"] = " ".join(filter(None, [said["weights"]["notes"], notes]))
+    card["weights"]["metrics"] = metrics
+    card["weights"]["notes"] = " ".join(filter(None, [card["weights"]["notes"], notes]))
     write_atomic(folder / f"{name}.safetensors", content)
-    return write_atomic(folder / f"{name}.json", json.dumps(said, indent=1).encode() + b"\n")
+    return write_atomic(folder / f"{name}.json", json.dumps(card, indent=1).encode() + b"\n")

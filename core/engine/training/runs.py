@@ -107,21 +107,21 @@ def _parsed(text: bytes | str, where: str) -> dict[str, Any]:
     return parse(text, where, "json" if where.endswith(".json") else "toml", RunError)
 
 
-def spec_from(said: dict[str, Any], where: str) -> TrainSpec:
+def spec_from(values: dict[str, Any], where: str) -> TrainSpec:
     """A spec from plain values, every key and type checked."""
-    if not isinstance(said, dict):
+    if not isinstance(values, dict):
         raise RunError(f"{where} must hold settings by name: write them as name = value.")
     known = get_type_hints(TrainSpec)
-    unknown = sorted(set(said) - set(known))
+    unknown = sorted(set(values) - set(known))
     if unknown:
         raise RunError(
             f"{where} has unknown keys: {', '.join(unknown):.200}. Known are: {', '.join(sorted(known))}."
         )
     for key in ("name", "model", "steps"):
-        if key not in said:
+        if key not in values:
             raise RunError(f"{where} has no key {key!r}: add it.")
     try:
-        return TrainSpec(**{key: _plain(known[key], value) for key, value in said.items()})
+        return TrainSpec(**{key: _plain(known[key], value) for key, value in values.items()})
     except (TypeError, ValueError, OverflowError, RecursionError) as problem:
         raise RunError(
             f"{where} holds a value of the wrong type ({problem!s:.200}): correct it."
@@ -189,11 +189,11 @@ class TrainingRun:
             held = self.spec()
             changed = [f.name for f in fields(TrainSpec) if getattr(held, f.name) != getattr(spec, f.name)]
             if changed:
-                said = "; ".join(
+                differences = "; ".join(
                     f"{key} was {getattr(held, key)!r}, now {getattr(spec, key)!r}" for key in changed
                 )
                 raise RunError(
-                    f"The run in {self.folder} was started with another spec ({said}): "
+                    f"The run in {self.folder} was started with another spec ({differences}): "
                     "use another folder or the old spec."
                 )
         else:

@@ -60,7 +60,7 @@ def read_state(file: Path) -> dict[str, Any]:
 
 
 def in_brief(problem: BaseException) -> str:
-    """What a library said, on one line of bounded length."""
+    """The message of a library as one line of bounded length."""
     return " ".join(str(problem).split())[:200]
 
 

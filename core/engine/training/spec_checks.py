@@ -1,4 +1,4 @@
-"""What a training spec's values must be, said in sentences: every number within its range, every name
+"""What the values of a training spec must be, in sentences: every number within its range, every name
 known and plain."""
 
 from __future__ import annotations

@@ -270,7 +270,7 @@ def _steps(
                     saved_at = time.monotonic() - (
                         60 * max(0.0, spec.checkpoint_minutes - 1) if unsaved else 0
                     )
-                told = _told(training, losses, pace, due and not unsaved, unsaved)
+                step = _train_step(training, losses, pace, due and not unsaved, unsaved)
                 previewed = training.step % spec.preview_every == 0 or training.step == spec.steps
                 if main and (training.step % LOG_EVERY == 0 or due or previewed):
                     with suppress(OSError):  # a full disk costs a row of the log, not the run
@@ -279,8 +279,8 @@ def _steps(
                             if previewed
                             else None
                         )
-                        run.append(_row(told, training.hours) | (asdict(progress) if progress else {}))
-                yield told
+                        run.append(_row(step, training.hours) | (asdict(progress) if progress else {}))
+                yield step
                 if stopping:
                     return
         finally:
@@ -295,7 +295,7 @@ def _agreed(fabric: Any, stopping: bool) -> bool:
     return bool(fabric.all_reduce(torch.tensor(float(stopping), device=fabric.device), reduce_op="sum"))
 
 
-def _told(
+def _train_step(
     training: Training, losses: dict[str, float], pace: deque[tuple[float, int]], saved: bool, unsaved: str
 ) -> TrainStep:
     (t0, n0), (t1, n1) = pace[0], pace[-1]
@@ -316,14 +316,14 @@ def _told(
     )
 
 
-def _row(told: TrainStep, hours: float) -> dict[str, Any]:
+def _row(step: TrainStep, hours: float) -> dict[str, Any]:
     return {
-        "step": told.step,
-        "seen": told.seen,
-        "loss": told.loss,
-        "losses": told.losses,
-        "lr": told.lr,
-        "images_per_s": round(told.images_per_s, 1),
+        "step": step.step,
+        "seen": step.seen,
+        "loss": step.loss,
+        "losses": step.losses,
+        "lr": step.lr,
+        "images_per_s": round(step.images_per_s, 1),
         "hours": round(hours, 4),
     }
 

@@ -90,7 +90,7 @@ OURS = {
     "ui/globe/panels/find.py": {"doubled"},
     "ui/globe/panels/groups.py": {"tried", "ways"},
     "ui/globe/panels/place.py": {"gsd"},
-    "ui/mask_lab/sections.py": {"spread.done", "spread.wanted"},
+    "ui/mask_lab/sections.py": {"spread.done", "spread.total"},
     "ui/scale_lab/rows.py": {"place", "done"},
     "ui/scale_lab/sections.py": {"spread", "rest", "policy_verdict(scored)"},
     "pages/6_Learn.py": {"number", "lesson.minutes"},
