@@ -23,6 +23,7 @@ from .recipes import EvaluationRecipe
 
 REQUEST, STATUS, STOP = "request.json", "status.json", "stop"
 SECONDS_BETWEEN_WRITES = 0.5
+LATEST, MAX_LINE = 8, 300
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class EvaluationStatus:
     """How far an evaluation is: results so far, notices, what it computes now, and how it ended.
 
     `rerun_summary` is the outcome of a recipe that was run again, `problem` why it ended early. `ended` stays
-    False if the process was killed.
+    False if the process was killed. `latest` are the last LATEST results, a line each.
     """
 
     completed: int = 0
@@ -51,6 +52,7 @@ class EvaluationStatus:
     rerun_summary: str = ""
     problem: str = ""
     ended: bool = False
+    latest: tuple[str, ...] = ()
 
 
 @dataclass

@@ -146,3 +146,15 @@ def test_an_invalid_request_is_refused_with_a_sentence(tmp_path, content, senten
     with pytest.raises(RecipeError, match="cannot be read"):
         read_request(tmp_path / "none.json")
     assert os.sep not in str(refused.value)
+
+
+def test_its_results_are_named_while_it_runs(tmp_path, monkeypatch):
+    data = write_set(tmp_path / "small", 16)
+    plan = EvaluationPlan(data=(str(data),), scales=(0.5, 1.0), gsd_m=1.0)
+    seen = []
+    monkeypatch.setattr(EvaluationRun, "write", lambda run, status, *, now=False: seen.append(status))
+    write_request(tmp_path / "run", EvaluationRequest((plan,), COLOURS))
+    assert run_from_file(tmp_path / "run" / REQUEST, Cache(tmp_path / "cache")) == 0
+    lines = [status.latest for status in seen]
+    assert () in lines and lines[-1][0].startswith("small, colour_histogram, no GSD, 50 %: accuracy ")
+    assert len(lines[-1]) == 2 and any(len(line) == 1 for line in lines)

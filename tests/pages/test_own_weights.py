@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from core.engine.loaded import model_cache
 from core.files import file_sha256
 from core.models import create, default_reconstructor
+from tests.models import test_program_encoder as programs
 from tests.models.checkpoints.test_hostile import HOSTILE, scale_mae
 from ui.shell import weights
 from ui.shell.session_store import SessionStore
@@ -181,3 +183,30 @@ def test_markup_in_a_file_name_is_shown_as_text(open_page, files, store):
     (key,) = store.names("test session id")
     assert re.fullmatch(r"[A-Za-z0-9_-]+\.pth", store.get(key).path.name)
     assert "\\:red" in app.button(key=f"remove {key}").label
+
+
+def exported_file(kind: str, folder: Path) -> Path:
+    path = folder / f"mine.{kind}"
+    if kind == "pt2":
+        return programs.exported(path, programs.Small("vector", "tokens"))
+    onnx = pytest.importorskip("onnx")
+    path.write_bytes(programs.onnx_model(onnx, programs.weight_of(onnx)[1]).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("kind", ["onnx", "pt2"])
+def test_an_exported_network_is_loaded_and_said_to_embed_only(open_page, store, tmp_path, kind):
+    path = exported_file(kind, tmp_path)
+    app = upload(open_page(LAB), path.read_bytes(), path.name)
+    assert not app.exception
+    (key,) = store.names("test session id")
+    assert picked(app) == key
+    assert "is an encoder without a decoder" in text_of(app)
+
+
+def test_an_onnx_file_that_reads_other_files_is_refused_on_the_page(open_page, store):
+    onnx = pytest.importorskip("onnx")
+    model = programs.onnx_model(onnx, programs.external(onnx, "../../secret.bin"))
+    app = upload(open_page(LAB), model.SerializeToString(), "mine.onnx")
+    assert not app.exception and not store.names("test session id")
+    assert "mine.onnx reads weights from '../../secret.bin', outside its own folder" in text_of(app)

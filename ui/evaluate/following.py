@@ -39,6 +39,8 @@ def _progress(run: EvaluationRun, mine: bool) -> None:
         now.share if now else 0.0,
         text=f"{plain(now.text) if now else 'Reading the images'}{left} · {status.completed} results so far",
     )
+    for line in status.latest:
+        st.caption(plain(line))
     st.button(
         "Stop",
         icon=":material/stop:",

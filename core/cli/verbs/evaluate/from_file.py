@@ -9,8 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ....errors import ExplorerError
+from ....evaluation.baselines.colours import COLOUR_HISTOGRAM
 from ....evaluation.cache import Cache
 from ....evaluation.process import (
+    LATEST,
+    MAX_LINE,
     EvaluationRequest,
     EvaluationRun,
     EvaluationStatus,
@@ -55,7 +58,8 @@ def _sentence(problem: Exception) -> str:
 def _steps(request: EvaluationRequest, stored: Cache) -> Iterator[EvaluationStatus]:
     """Compute the plans of a request one after the other, and yield the status after every step."""
     fill = fill_of(request.recipe) if request.recipe else None
-    subjects = [fill] if fill else named_subjects(request.models)
+    cheap_first = sorted(request.models, key=lambda name: name != COLOUR_HISTOGRAM)
+    subjects = [fill] if fill else named_subjects(cheap_first)
     status = EvaluationStatus()
     with _working_cache(request, stored) as cache:
         for number, plan in enumerate(request.plans):
@@ -82,7 +86,8 @@ def _working_cache(request: EvaluationRequest, stored: Cache) -> Generator[Cache
 def _with_result(
     status: EvaluationStatus, result: Result, request: EvaluationRequest, stored: Cache, cache: Cache
 ) -> EvaluationStatus:
-    status = replace(status, completed=status.completed + 1)
+    latest = (*status.latest, result_line(result)[:MAX_LINE])[-LATEST:]
+    status = replace(status, completed=status.completed + 1, latest=latest)
     if request.recipe is None:
         return status
     try:
