@@ -36,10 +36,13 @@ class ShardMember:
 
 def shards_of(path: Path) -> list[Path]:
     """Return the shards that a path means: itself, or those in a folder that has no folders beside them."""
-    entries = sorted(path.iterdir()) if path.is_dir() else [path]
-    if any(entry.is_dir() and not entry.name.startswith(".") for entry in entries):
+    try:
+        entries = sorted(path.iterdir()) if path.is_dir() else [path]
+        if any(entry.is_dir() and not entry.name.startswith(".") for entry in entries):
+            return []
+        return [entry for entry in entries if entry.suffix == ".tar" and entry.is_file()]
+    except OSError:  # said when the folder is listed
         return []
-    return [entry for entry in entries if entry.suffix == ".tar" and entry.is_file()]
 
 
 def members_of(shards: Sequence[Path], suffixes: frozenset[str], limit: int) -> dict[str, ShardMember]:

@@ -247,6 +247,7 @@ def test_unreadable_or_huge_folder_is_refused(class_folders, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "is_file", closed)
+    monkeypatch.setattr(Path, "iterdir", closed)
     monkeypatch.setattr("core.evaluation.data.storage.MAX_ENTRIES", 1000)
     assert "cannot be read completely (Permission denied)" in refused(class_folders)
 
