@@ -84,8 +84,13 @@ OURS = {
     "ui/shell/page.py": {"title", "lead", "name", "current.precision", "taken"},
     "ui/evaluate/downloads.py": {"title", "text"},
     "ui/evaluate/sections.py": {"unit", "verdict"},
-    "pages/4_Evaluate.py": {"ending", "results", "left", "job.completed", "origins"},
-    "ui/train/following.py": {"state", "saves", "caption"},
+    "pages/4_Evaluate.py": {"origins"},
+    "ui/evaluate/following.py": {"ending", "results", "left", "status.completed"},
+    "ui/evaluate/which_model.py": {"here", r"'  \n'.join(said)"},
+    "ui/train/following.py": {"state", "saves", "caption", "named"},
+    "ui/pickers/model_picker.py": {
+        "cached.result_cache('model cards', 64).get_or_compute(name, lambda: _card_text(card))"
+    },
     "ui/globe/panel_api.py": {"label"},
     "ui/globe/panels/find.py": {"doubled"},
     "ui/globe/panels/groups.py": {"tried", "ways"},
