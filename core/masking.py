@@ -382,9 +382,8 @@ def mask_from_text(text: str) -> MaskSpec:
 def _cells_from_text(match: re.Match[str]) -> MaskSpec:
     invert = bool(match["invert"])
     if match["bitmap"] is None:
-        return MaskSpec(
-            "cells", cells=tuple(int(cell) for cell in match["list"].split(".") if cell), invert=invert
-        )
+        listed = tuple(int(cell) for cell in match["list"].split(".") if cell)
+        return MaskSpec("cells", cells=listed, invert=invert)
     rows = _checked_int("number of rows", int(match["rows"]), 1, MAX_SIDE)
     cols = _checked_int("number of columns", int(match["cols"]), 1, MAX_SIDE)
     try:
@@ -397,6 +396,5 @@ def _cells_from_text(match: re.Match[str]) -> MaskSpec:
             f"The painted mask does not fit its grid of {rows} x {cols} patches: "
             "paint it again or copy the whole link."
         )
-    return MaskSpec(
-        "cells", cells=tuple(np.flatnonzero(bits).tolist()), painted_on=(rows, cols), invert=invert
-    )
+    painted = tuple(np.flatnonzero(bits).tolist())
+    return MaskSpec("cells", cells=painted, painted_on=(rows, cols), invert=invert)

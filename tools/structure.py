@@ -1,9 +1,9 @@
 """Measure the code against the limits of docs/architecture.md: `python tools/structure.py`.
 
 Prints lines by package, the longest file and function, class names used in two modules, import circles,
-lines over 110 characters, and unwanted words in text that users read. Exits with 1 if a count that must be 0
-is not; `--report` prints the same and always exits with 0. `--since COMMIT` prints lines by package at that
-commit beside those of today.
+lines over 110 characters, files over 400 lines, and unwanted words in text that users read. Exits with 1 if a
+count that must be 0 is not; `--report` prints the same and always exits with 0. `--since COMMIT` prints lines
+by package at that commit beside those of today.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LONGEST_LINE = 110
+LONGEST_LINE, LONGEST_FILE = 110, 400
 PROGRAM = ("core", "ui", "pages")
 CODE = (*PROGRAM, "tests", "benchmarks", "docs", "tools")
 UNWANTED = re.compile(
@@ -59,6 +59,7 @@ def main() -> int:
         "Class names in two modules": duplicate_classes(trees),
         "Import circles": import_circles(),
         f"Lines over {LONGEST_LINE} characters": long_lines(files),
+        f"Files of the program over {LONGEST_FILE} lines": long_files(files),
         "Unwanted words in text that users read": unwanted_words(trees),
     }
     for title, lines in findings.items():
@@ -182,6 +183,12 @@ def long_lines(files: dict[str, str]) -> list[str]:
         for number, line in enumerate(text.splitlines(), 1)
         if len(line) > LONGEST_LINE
     ]
+
+
+def long_files(files: dict[str, str]) -> list[str]:
+    """List the files of the program itself that are longer than the limit."""
+    lengths = {name: len(text.splitlines()) for name, text in files.items() if name.startswith(PROGRAM)}
+    return [f"{name}: {length} lines" for name, length in lengths.items() if length > LONGEST_FILE]
 
 
 def unwanted_words(trees: dict[str, ast.Module]) -> list[str]:
