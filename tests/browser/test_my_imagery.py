@@ -7,14 +7,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import rasterio
 from playwright.sync_api import Page, expect
-from rasterio.transform import from_origin
 
 from tests.browser.conftest import patient
 from tests.globe_tables import write_world
+from tests.waves import waves, write_raster
 
 pytestmark = [
     pytest.mark.browser,
@@ -35,22 +33,7 @@ def address(serve: Callable[..., str], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
-    rows, cols = np.mgrid[:1600, :1600] / 17
-    pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
-    path = tmp_path / "my field.tif"
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        width=1600,
-        height=1600,
-        count=3,
-        dtype="uint8",
-        crs="EPSG:32633",
-        transform=from_origin(5e5, 5e6, 10, 10),
-    ) as file:
-        file.write(pixels)
-    return path
+    return write_raster(tmp_path / "my field.tif", waves(1600, 1600), "EPSG:32633", 5e6)
 
 
 def test_from_upload_to_map(local_page: Page, address: str, scene: Path) -> None:

@@ -4,24 +4,17 @@ import json
 
 import numpy as np
 import pytest
-import rasterio
-from rasterio.transform import from_origin
 
 from core.cli.entry import main
+from tests.waves import waves, write_raster
 
 
 def write_scene(path, seed=None):
     """Write a striped scene of 4 x 5 tiles of 32 px; `seed` puts noise into one tile."""
-    rows, cols = np.mgrid[:128, :160] / 17
-    pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
+    pixels = waves(128, 160)
     if seed is not None:
         pixels[:, 32:64, 32:64] = np.random.default_rng(seed).integers(0, 255, (3, 32, 32))
-    with rasterio.open(
-        path, "w", driver="GTiff", width=160, height=128, count=3, dtype="uint8", crs="EPSG:32610",
-        transform=from_origin(5e5, 4e6, 10, 10),
-    ) as file:  # fmt: skip
-        file.write(pixels)
-    return str(path)
+    return str(write_raster(path, pixels))
 
 
 @pytest.fixture(scope="module")

@@ -6,30 +6,16 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
-from rasterio.transform import from_origin
 
 from core.atlas import open_table
 from core.cli.entry import main
+from tests.waves import waves, write_raster
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     path = tmp_path_factory.mktemp("scene") / "scene.tif"
-    rows, cols = np.mgrid[:128, :160] / 17
-    pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        width=160,
-        height=128,
-        count=3,
-        dtype="uint8",
-        crs="EPSG:32610",
-        transform=from_origin(5e5, 4e6, 10, 10),
-    ) as file:
-        file.write(pixels)
-    return path
+    return write_raster(path, waves(128, 160))
 
 
 @pytest.fixture(scope="module")

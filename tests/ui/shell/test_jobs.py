@@ -6,15 +6,13 @@ import signal
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-import rasterio
-from rasterio.transform import from_origin
 
 from core.atlas import open_table
 from core.atlas.analysis.match import same_places
 from core.engine.embedding.folder import LOCK, STOP
 from core.engine.embedding.spec import EmbeddingSpec, folder_of
+from tests.waves import waves, write_raster
 from ui.shell import job_queue, jobs
 from ui.shell.jobs import Job, JobError
 
@@ -37,21 +35,7 @@ def launched(monkeypatch):
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     path = tmp_path_factory.mktemp("scene") / "scene.tif"
-    rows, cols = np.mgrid[:640, :640] / 17
-    pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        width=640,
-        height=640,
-        count=3,
-        dtype="uint8",
-        crs="EPSG:32610",
-        transform=from_origin(5e5, 4e6, 10, 10),
-    ) as file:
-        file.write(pixels)
-    return path
+    return write_raster(path, waves(640, 640))
 
 
 def spec(scene, **more):

@@ -23,6 +23,7 @@ from core.engine.loaded import load
 from core.engine.tokens import patch_vectors
 from core.geo.tile import GeoError
 from core.policy import Policy
+from tests.waves import waves, write_raster
 
 MODEL = "mae_tiny"
 PATCH = load(MODEL).card.patch_px
@@ -32,21 +33,7 @@ SIDE = 4 * PATCH
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     path = tmp_path_factory.mktemp("scene") / "scene.tif"
-    rows, cols = np.mgrid[: 9 * PATCH + 3, : 11 * PATCH + 5] / 9
-    pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
-    size = {"width": pixels.shape[2], "height": pixels.shape[1]}
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        **size,
-        count=3,
-        dtype="uint8",
-        crs="EPSG:32610",
-        transform=from_origin(5e5, 4e6, 10, 10),
-    ) as file:
-        file.write(pixels)
-    return path
+    return write_raster(path, waves(9 * PATCH + 3, 11 * PATCH + 5, 9.0))
 
 
 def spec_of(scene, out, **more):
