@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ..background import OUTPUT, alive, last_words, launch
+from ..background import OUTPUT, alive, launch
 from ..files import write_atomic
 from ..spec_values import read_values, spec_from_values
 from .errors import RecipeError
@@ -97,10 +97,7 @@ class EvaluationRun:
         status = self.status
         if self.running or status.ended or self.stop_requested:
             return status.problem
-        return (
-            f"The evaluation was interrupted ({last_words(self.folder) or 'its process ended'}): resume it; "
-            "finished results are kept."
-        )
+        return "The evaluation was interrupted: resume it. Finished results are kept."
 
     def start(self, request: EvaluationRequest) -> None:
         """Replace what the folder holds by a new evaluation. Raises RecipeError while one runs."""
