@@ -20,6 +20,7 @@ from ui.shell.uploads import content
 MAX_LISTED = 400
 UPLOAD_MB = 50
 COLUMNS = 4
+UPLOAD, _TRIED = "Upload", "upload tried"
 WITHOUT_GSD = (".png", ".jpg", ".jpeg")
 """File types that do not state their ground sample distance."""
 
@@ -30,14 +31,19 @@ def pick_tile(view: PageView) -> TileSpec:
         (e.title for e in cached.gallery() if _same_place(controls.tile_of(e, 112), view.tile)),
         controls.ref_title(view.tile.ref),
     )
-    if st.button(
-        plain(title),
-        icon=":material/photo_library:",
-        help="Choose another tile",
-        width="stretch",
-        key="choose tile",
-    ):
-        _dialog(view)
+    with st.container(horizontal=True, gap="small"):
+        if st.button(
+            plain(title),
+            icon=":material/photo_library:",
+            help="Choose another tile",
+            width="stretch",
+            key="choose tile",
+        ):
+            _dialog(view)
+        if st.button(
+            "Own", icon=":material/upload:", help="Show your own picture", key="own picture", width="content"
+        ):
+            _dialog(view, UPLOAD)
     return view.tile
 
 
@@ -46,11 +52,15 @@ def _same_place(one: TileSpec, other: TileSpec) -> bool:
 
 
 @st.dialog("Choose a tile", width="large")
-def _dialog(view: PageView) -> None:
-    tabs = st.tabs(
-        ["Gallery", "All pictures", "Upload", "A place on the globe"], key="tile tabs", on_change="rerun"
-    )
-    for tab, draw in zip(tabs, (_gallery, _pictures, _upload, _place), strict=True):
+def _dialog(view: PageView, first: str = "Gallery") -> None:
+    ways = {
+        "Gallery": _gallery,
+        "All pictures": _pictures,
+        UPLOAD: _upload,
+        "A place on the globe": _place,
+    }
+    tabs = st.tabs(list(ways), key=f"tile tabs {first}", default=first, on_change="rerun")
+    for tab, draw in zip(tabs, ways.values(), strict=True):
         if tab.open:
             with tab:
                 draw(view)
@@ -143,15 +153,18 @@ def _upload(view: PageView) -> None:
         st.caption(
             "Enter how many metres on the ground one pixel covers, for example 0.3 for an aerial photograph."
         )
-    if (
-        not st.button(
-            "Show this picture",
-            type="primary",
-            key="show upload",
-            disabled=file is None or (unstated and not gsd),
-        )
-        or file is None
-    ):
+    asked = st.button(
+        "Show this picture",
+        type="primary",
+        key="show upload",
+        disabled=file is None or (unstated and not gsd),
+    )
+    if file is None:
+        return
+    # a file that states its scale needs no further click, but is tried by itself only once
+    fresh = not unstated and state.recall(_TRIED, "") != file.file_id
+    state.keep(_TRIED, file.file_id)
+    if not (asked or fresh):
         return
     try:
         ref = pictures.add(
