@@ -14,7 +14,7 @@ with page(
     "similar embeddings.",
     linked=True,
 ):
-    from ui.globe import choices, open_table, tables
+    from ui.globe import choices, open_table, place_search, tables
     from ui.globe.globe_state import globe_view, publish, restore
     from ui.globe.map import colour, linked_maps
     from ui.globe.panel_api import PanelContext, set_context
@@ -41,19 +41,21 @@ with page(
         choices.choose_land(whole)
         choices.undo_button()
         open_table.popover()
+    search = st.container()
     with st.spinner("Colouring the points", show_time=True):
         encoded = colour.encoded_colours(data.table, by, place)
     linked_maps.show(data, encoded, place)
     selected = linked_maps.selected_rows(data, globe_view().selection)
     with st.container():
         panels.remarks(data, encoded, selected)
-        open_table.area_button(name, available[name], data, selected)
+        with st.container(horizontal=True):
+            open_table.area_button(name, available[name], data, selected)
+            linked_maps.share_button(data, encoded, place)
     state.publish(view)
     publish()
-    panels.panels(
-        set_context(
-            PanelContext(
-                view, name, data.table, data.lonlat, data.plane, selected, place, available[name], whole
-            )
-        )
+    context = set_context(
+        PanelContext(view, name, data.table, data.lonlat, data.plane, selected, place, available[name], whole)
     )
+    with search:
+        place_search.search_box(context)
+    panels.panels(context)

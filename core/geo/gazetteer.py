@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from .ground import MEAN_EARTH_RADIUS_M, on_sphere
 from .tile import GeoError
 
 LONGEST = 120
@@ -32,6 +36,11 @@ class NamedPlace:
     lon: float
     lat: float
     population: int = 0
+
+    @property
+    def country(self) -> str:
+        """The country in the label of a town; "" for countries and coordinates."""
+        return self.label.rpartition(", ")[2] if ", " in self.label and "(" not in self.label else ""
 
 
 def find_places(text: str, most: int = 8) -> tuple[NamedPlace, ...]:
@@ -119,9 +128,45 @@ def _rank(name: str, town: _Town) -> int | None:
         return 0 if town.place.population > 500_000 else 1
     if town.name.startswith(name):
         return 2
-    if len(name) >= 3 and (f"|{name}" in town.others or name in town.name):
-        return 3
+    if len(name) >= 3 or not name.isascii():
+        if f"|{name}" in town.others:
+            return 2 if town.place.population > 500_000 else 3
+        if name in town.name:
+            return 3
     return None
+
+
+def nearest_towns(
+    lonlat: NDArray[np.floating], least_population: int = 0
+) -> tuple[list[NamedPlace | None], NDArray[np.float64]]:
+    """Return the town nearest to each point (n, 2) in degrees, and its distance (n,) in km on a sphere.
+
+    None and infinity for points that are not finite. Towns below `least_population` are ignored.
+    """
+    towns, tree = _tree(least_population)
+    known = np.isfinite(lonlat).all(axis=1)
+    chord, rows = tree.query(on_sphere(lonlat[known]))
+    km = np.full(len(lonlat), np.inf)
+    km[known] = 2 * MEAN_EARTH_RADIUS_M / 1000 * np.arcsin(np.minimum(chord / 2, 1.0))
+    found: list[NamedPlace | None] = [None] * len(lonlat)
+    for at, row in zip(np.flatnonzero(known), rows, strict=True):
+        found[at] = towns[row]
+    return found, km
+
+
+def prepare() -> None:
+    """Load the names, so that the first search does not wait for them."""
+    _towns()
+
+
+@lru_cache(maxsize=4)
+def _tree(least_population: int) -> tuple[tuple[NamedPlace, ...], Any]:
+    from scipy.spatial import KDTree
+
+    towns = tuple(
+        town.place for town in _towns() if town.countries and town.place.population >= least_population
+    )
+    return towns, KDTree(on_sphere(np.array([[place.lon, place.lat] for place in towns])))
 
 
 @dataclass(frozen=True)

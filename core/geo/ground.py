@@ -176,3 +176,9 @@ def is_global(crs: str | None, transform: Affine6 | None, width: int, height: in
 
 def _wrap(lon: float) -> float:
     return lon if -180 <= lon <= 180 else (lon + 180) % 360 - 180
+
+
+def on_sphere(lonlat: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Convert degrees (n, 2) to unit vectors (n, 3)."""
+    lon, lat = np.radians(np.asarray(lonlat, np.float64)).T
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)

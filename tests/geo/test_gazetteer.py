@@ -1,8 +1,10 @@
 """Place names and coordinates, as people write them."""
 
+import numpy as np
 import pytest
 
-from core.geo.gazetteer import coordinates, find_places
+from core.geo.gazetteer import coordinates, find_places, nearest_towns
+from core.geo.sights import SIGHTS
 from core.geo.tile import GeoError
 
 
@@ -74,3 +76,33 @@ def test_southern_and_western_coordinates():
 def test_what_is_not_understood_gets_a_sentence(text, sentence):
     with pytest.raises(GeoError, match=sentence):
         find_places(text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "label"),
+    [
+        ("Münc", "Munich, Germany"),
+        ("Deutschl", "Germany (its capital, Berlin)"),
+        ("北", "Beijing, China"),
+        ("Моск", "Moscow, Russia"),
+    ],
+)
+def test_large_places_appear_while_their_native_name_is_typed(typed, label):
+    assert label in [place.label for place in find_places(typed, 5)]
+
+
+def test_nearest_towns_have_a_country_and_a_distance():
+    here = np.array([[11.58, 48.14], [np.nan, 0.0], [179.99, -16.8]], np.float32)
+    (munich, unknown, fiji), km = nearest_towns(here)
+    assert munich is not None and munich.label == "Munich, Germany" and munich.country == "Germany"
+    assert km[0] < 5 and unknown is None and np.isinf(km[1])
+    assert fiji is not None and fiji.country == "Fiji" and km[2] < 150, "across the antimeridian"
+    assert nearest_towns(here[:1], 3_000_000)[0][0] != munich
+    assert nearest_towns(np.zeros((0, 2)))[0] == []
+
+
+def test_sights_lie_in_the_countries_that_their_names_state():
+    towns, km = nearest_towns(np.array(list(SIGHTS.values())))
+    beyond_the_border = {"Aral Sea, Kazakhstan"}
+    for name, town, away in zip(SIGHTS, towns, km, strict=True):
+        assert away < 600 and (name in beyond_the_border or name.endswith(town.country)), (name, town)

@@ -24,6 +24,11 @@ def text_of(app: AppTest) -> str:
     return "\n".join(element.value for kind in kinds for element in kind)
 
 
+def formats(app: AppTest) -> set[str]:
+    """The labels of the download buttons on the page."""
+    return {button.proto.label for button in app.get("download_button")}
+
+
 def param(app: AppTest, name: str) -> str:
     """The value of an address parameter."""
     value = app.query_params[name]

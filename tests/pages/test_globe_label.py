@@ -13,7 +13,7 @@ from core.atlas import make_rows
 from core.atlas.analysis.marking import Sheet, new_key, save_sheet
 from core.atlas.store.shards import write_table
 from tests.globe_tables import INFO, columns_of, places, vectors_at
-from tests.pages.test_globe import PAGE, no_exception, param, text_of
+from tests.pages.test_globe import PAGE, formats, no_exception, param, text_of
 
 Open = Callable[..., AppTest]
 
@@ -55,7 +55,7 @@ def test_marks_colour_the_maps_and_are_scored_on_held_out_marks(open_page: Open)
     press(app, "ask", 0, "Yes")
     press(app, "ask", 1, "No")
     assert "On held-out marks" in text_of(app) and "**2** yes · **2** no" in text_of(app)
-    assert len(app.get("download_button")) == 3
+    assert formats(app) == {"GeoParquet", "GeoJSON", "PMTiles", "COG", "Share card"}
 
 
 def test_contradictory_marks_are_reported_and_colour_nothing(

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from ...geo.ground import MEAN_EARTH_RADIUS_M
+from ...geo.ground import MEAN_EARTH_RADIUS_M, on_sphere
 from ...shown import Shown
 from ..errors import TableError
 from ..schema import COLUMNS, VECTOR
@@ -215,7 +215,7 @@ class EmbeddingTable(Shown):
             raise TableError(
                 f"{lon:g}, {lat:g} is not a place on Earth: give longitude, then latitude, in degrees."
             )
-        here, places = _on_sphere(np.array([[lon, lat]])), _on_sphere(self.lonlat)
+        here, places = on_sphere(np.array([[lon, lat]])), on_sphere(self.lonlat)
         candidates = self.stored.usable if among is None else self.stored.usable & among
         closeness = np.where(candidates, places @ here[0], np.nan)
         if np.isnan(closeness).all():
@@ -229,7 +229,7 @@ class EmbeddingTable(Shown):
 
         NaN if the row has no place.
         """
-        here, there = _on_sphere(np.array([[lon, lat], self.lonlat[row]]))
+        here, there = on_sphere(np.array([[lon, lat], self.lonlat[row]]))
         return (
             float(np.arctan2(np.linalg.norm(np.cross(here, there)), here @ there))
             * MEAN_EARTH_RADIUS_M
@@ -324,11 +324,6 @@ def _taken(stored: StoredVectors, rows: NDArray[np.int64]) -> StoredVectors:
     return StoredVectors(
         stored.values[rows], scale, stored.usable[rows], stored.inverse_norm[rows], stored.problems
     )
-
-
-def _on_sphere(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
-    lon, lat = np.radians(lonlat).T
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
 __all__ = ["COLUMNS", "EmbeddingTable", "StoredVectors", "open_table", "recipe_of"]

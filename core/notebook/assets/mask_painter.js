@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:3bd7c119b75f7114016c05797c7b7fca1e5a41e4c64608a162d001777c893c71 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:46aa23c3081f2b9c425f6c335075d71f05aa66f8d1441c307036573ac0977e30 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);

@@ -1,5 +1,6 @@
 // Linked globe: points on the Earth and in their projection, with one selection, computed in the browser.
 import { h, keepKeys } from "../dom";
+import { KeyList, keysCss } from "../keys";
 import { Echo } from "../echo";
 import { mounted, type Instance, type Send } from "../mount";
 import { decodeRing, encodeRing, insideMask, type Ring } from "../polygon";
@@ -22,7 +23,7 @@ import { Scene, surface } from "./scene";
 import { StillScene } from "./still";
 import { Cover } from "./cover";
 import { NearTiles } from "./tiles";
-import { Toolbar, type Action, type Tool } from "./toolbar";
+import { KEYS, Toolbar, type Action, type Tool } from "./toolbar";
 
 export { decodeRing, encodeRing, insideMask } from "../polygon";
 
@@ -74,6 +75,8 @@ class LinkedGlobe implements Instance<GlobeData> {
   private readonly counted = h("span", { class: "counted", "aria-live": "polite" });
   private readonly where = h("span", { class: "where" });
   private readonly sheet = new DrawSheet((tool, ring, began) => this.drew(tool, ring, began));
+  private readonly gone = new AbortController();
+  private readonly keyList = new KeyList(() => KEYS, this.gone.signal);
   private readonly toolbar = new Toolbar(
     (tool) => this.choose(tool),
     (action) => this.act(action),
@@ -82,6 +85,7 @@ class LinkedGlobe implements Instance<GlobeData> {
       this.scene.opacity = opacity;
       this.scene.apply();
     },
+    this.keyList.button,
   );
   private readonly names = {
     globe: h("div", { class: "side", "data-side": "globe" }, "On the Earth"),
@@ -92,7 +96,6 @@ class LinkedGlobe implements Instance<GlobeData> {
   private readonly tiles = new NearTiles();
   private tilesTimer = 0;
   private readonly still = new StillScene((side, place) => this.clickedStill(side, place));
-  private readonly gone = new AbortController();
   private readonly observer = new ResizeObserver(() => this.fit());
 
   constructor(
@@ -101,7 +104,12 @@ class LinkedGlobe implements Instance<GlobeData> {
   ) {
     root.className = "globe";
     this.place.setAttribute("role", "group");
-    root.append(this.toolbar.node, this.place, h("div", { class: "status" }, this.counted, this.where));
+    root.append(
+      this.toolbar.node,
+      this.place,
+      h("div", { class: "status" }, this.counted, this.where),
+      this.keyList.dialog,
+    );
     this.place.append(
       this.shade,
       this.tiles.node,
@@ -621,7 +629,7 @@ function degrees(value: number, plus: string, minus: string): string {
 }
 
 export const globe = {
-  css: toolbarCss + css,
+  css: toolbarCss + keysCss + css,
   create: (root: HTMLElement, send: Send): Instance<GlobeData> => new LinkedGlobe(root, send),
 };
 

@@ -1,5 +1,6 @@
 // The globe's buttons.
 import { h, iconButton } from "../dom";
+import type { Keys } from "../keys";
 
 export type Tool = "move" | "lasso" | "box";
 export type Action = "undo" | "clear" | "view" | "draw" | "home" | "full screen";
@@ -41,6 +42,16 @@ const ACTIONS: [Action, string, string, string][] = [
   ["full screen", "Full screen", "F", '<path d="M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5"/>'],
 ];
 
+/** Every key of the maps, with what it does. */
+export const KEYS: Keys = [
+  ...TOOLS.map(([, label, key]): Keys[number] => [key, label]),
+  ...ACTIONS.map(([, label, key]): Keys[number] => [key, label]),
+  ["Arrow keys", "Turn or move the map that was clicked last"],
+  ["+  −", "Zoom that map"],
+  ["Esc", "Stop drawing; back to moving"],
+  ["?", "This list"],
+];
+
 export class Toolbar {
   readonly node: HTMLElement;
   private readonly tools = new Map<Tool, HTMLButtonElement>();
@@ -57,7 +68,12 @@ export class Toolbar {
     "aria-label": "Opacity of the colours over the Blue Marble",
   });
 
-  constructor(choose: (tool: Tool) => void, act: (action: Action) => void, blend: (opacity: number) => void) {
+  constructor(
+    choose: (tool: Tool) => void,
+    act: (action: Action) => void,
+    blend: (opacity: number) => void,
+    keys: HTMLElement,
+  ) {
     this.opacity.addEventListener("input", () => blend(this.opacity.valueAsNumber / 100));
     for (const [tool, label, key, paths] of TOOLS)
       this.tools.set(
@@ -80,6 +96,7 @@ export class Toolbar {
       group("Tool", ...this.tools.values()),
       group("Selection", ...pick("undo", "clear")),
       group("View", ...pick("view", "draw", "home", "full screen")),
+      group("Help", keys),
       h("label", { class: "blend" }, h("span", {}, "Opacity"), this.opacity),
     );
   }

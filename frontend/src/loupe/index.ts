@@ -1,13 +1,14 @@
 // A toolbar for the pictures of a page (the figures of core/viz/sheet.py): a loupe at the same place in all of
 // them, a wipe to the original (or a sheet's first picture), their layout, and the page's keyboard shortcuts.
 import { h, iconButton } from "../dom";
+import { isTyping, KeyList, keysCss, type Keys } from "../keys";
 import { mounted, type Instance } from "../mount";
 import toolbarCss from "../toolbar.css?inline";
 import css from "./loupe.css?inline";
 import { Overlay, type Place } from "./overlay";
 
 export interface LoupeData {
-  keys: [key: string, action: string][];
+  keys: Keys;
 }
 
 type Tool = "loupe" | "wipe" | "none";
@@ -35,6 +36,8 @@ class Loupe implements Instance<LoupeData> {
   private overlays: Overlay[] = [];
   private keys: LoupeData["keys"] = [];
 
+  private readonly ended = new AbortController();
+  private readonly shortcuts = new KeyList(() => this.keys, this.ended.signal);
   private readonly loupe = iconButton(
     "Loupe: the same place in all pictures",
     "L",
@@ -66,38 +69,18 @@ class Loupe implements Instance<LoupeData> {
       iconButton("Zoom in", "+", '<path d="M5 12h14M12 5v14"/>', () => this.zoomBy(1)),
     ),
     h("div", { class: "group" }, this.even),
-    h(
-      "div",
-      { class: "group" },
-      iconButton(
-        "Keyboard shortcuts",
-        "?",
-        '<rect x="2" y="6" width="20" height="12" rx="2"/><path d="M6 10h.01M10 10h.01M14 10h.01M18 10h.01M8 14h8"/>',
-        () => this.showKeys(),
-      ),
-    ),
+    h("div", { class: "group" }, this.shortcuts.button),
   );
-  private readonly list = h("dl");
-  private readonly shortcuts = h(
-    "dialog",
-    { "aria-label": "Keyboard shortcuts" },
-    h("h2", {}, "Keyboard shortcuts"),
-    this.list,
-    h("button", { type: "button", class: "tool", click: () => this.shortcuts.close() }, "Close"),
-  );
-  private readonly ended = new AbortController();
 
   constructor(root: HTMLElement) {
     root.className = "loupe";
-    root.append(this.bar, this.shortcuts);
+    root.append(this.bar, this.shortcuts.dialog);
     const { signal } = this.ended;
     const follow = (event: PointerEvent) => this.follow(event);
     document.addEventListener("pointermove", follow, { signal, passive: true });
     document.addEventListener("pointerdown", follow, { signal, passive: true });
     document.documentElement.addEventListener("pointerleave", () => this.point(null, null), { signal });
     document.addEventListener("keydown", (event) => this.pressed(event), { signal });
-    // in the capture phase, because the other components keep their keys to themselves
-    document.addEventListener("keydown", (event) => this.askedForKeys(event), { signal, capture: true });
     this.bar.addEventListener("keydown", (event) => this.moved(event));
     this.restore();
     this.show();
@@ -231,20 +214,6 @@ class Loupe implements Instance<LoupeData> {
     else if (key === "+") this.zoomBy(1);
     else if (key === "-") this.zoomBy(-1);
   }
-
-  private askedForKeys(event: KeyboardEvent): void {
-    if (event.key !== "?" || isTyping(event)) return;
-    event.preventDefault();
-    if (this.shortcuts.open) this.shortcuts.close();
-    else this.showKeys();
-  }
-
-  private showKeys(): void {
-    this.list.replaceChildren(
-      ...this.keys.flatMap(([key, action]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, action)]),
-    );
-    this.shortcuts.showModal();
-  }
 }
 
 /** The pictures of the same place as this one: those of its sheet, or of all sheets of the same place. */
@@ -262,12 +231,4 @@ function samePlace(picture: HTMLImageElement, inView = true): HTMLImageElement[]
   });
 }
 
-/** Whether the key goes into a text field: shortcuts of single letters must not act then. */
-function isTyping(event: KeyboardEvent): boolean {
-  const target = event.composedPath()[0];
-  if (!(target instanceof HTMLElement)) return false;
-  const field = target instanceof HTMLInputElement && !["range", "checkbox", "radio"].includes(target.type);
-  return field || target instanceof HTMLTextAreaElement || target.isContentEditable;
-}
-
-export default mounted<LoupeData>({ css: toolbarCss + css, create: (root) => new Loupe(root) });
+export default mounted<LoupeData>({ css: toolbarCss + keysCss + css, create: (root) => new Loupe(root) });

@@ -15,6 +15,7 @@ from core.atlas import EmbeddingTable
 from core.atlas.analysis.cluster import Clusters, cluster
 from core.atlas.analysis.oklab import calm_wheel
 from core.atlas.analysis.project import colours
+from core.atlas.analysis.where import group_names
 from core.atlas.search.neighbors import similarities
 from core.viz.theme import CLASSES, HEAT, UNKNOWN, VIRIDIS, colour_map
 from ui.globe.panel_api import Layer, shown_layer
@@ -99,6 +100,13 @@ def clusters(table: EmbeddingTable, k: int | None = None) -> Clusters:
     )
 
 
+def names_of_groups(table: EmbeddingTable, groups: Clusters) -> tuple[str, ...]:
+    """Name the groups of a table after the countries in which they lie, once for all users."""
+    return cached.result_cache("names of groups", 32).get_or_compute(
+        (table.fingerprint, groups.k), lambda: group_names(groups.labels, groups.k, table.lonlat)
+    )
+
+
 def encode(layer: Layer) -> EncodedLayer:
     """Encode a layer for the browser: 3 bytes per point for `rgb`, otherwise 1."""
     if layer.rgb is not None:
@@ -123,9 +131,7 @@ def _layer(table: EmbeddingTable, by: str, place: int | None) -> Layer:
         return Layer(title, rgb=colours(table), note=note)
     if by == "groups":
         groups = clusters(table)
-        return Layer(
-            title, categories=groups.labels, names=tuple(f"Group {n + 1}" for n in range(groups.k)), note=note
-        )
+        return Layer(title, categories=groups.labels, names=names_of_groups(table, groups), note=note)
     if by == "similar":
         assert place is not None
         values = similarities(table, table.vectors_of([place])[0]).copy()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
+import streamlit as st
 from earth_mae_components import (
     Camera,
     FlyTo,
@@ -162,22 +163,53 @@ def nearest_row(data: MapData, click: Selection) -> int | None:
     return int(np.nanargmin(distance))
 
 
-def _stills(data: MapData, encoded: EncodedLayer, place: int | None) -> Still:
-    """Draw both maps as pictures, for browsers without WebGL 2."""
+def _marks(data: MapData, place: int | None) -> dict[str, NDArray[np.int64]]:
+    """Return the selected rows and those with rings, as `still` draws them."""
+    ringed = np.array([*([place] if place is not None else []), *ringed_rows(data.table)], np.int64)
+    return {"selected": selected_rows(data, globe_view().selection), "ringed": ringed}
+
+
+def _pictures(
+    data: MapData, encoded: EncodedLayer, marks: dict[str, NDArray[np.int64]]
+) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]:
+    """Draw the flat map of the Earth (None without places) and the projection as pictures (h, w, 3)."""
     from PIL import Image
 
     rgb, bounds = rgb_of(encoded), bounds_of(data.plane)
-    ringed = np.array([*([place] if place is not None else []), *ringed_rows(data.table)], np.int64)
-    picked = selected_rows(data, globe_view().selection)
     ground = np.asarray(Image.open(io.BytesIO(earth())).resize((2 * STILL_PX, STILL_PX)).convert("RGB"))
     paper = np.full((STILL_PX, STILL_PX, 3), 24, np.uint8)
     radius = 2 if len(data.table) < 20_000 else 1
-    globe = (
-        still(ground, EARTH, data.lonlat, rgb, selected=picked, ringed=ringed, radius_px=radius)
-        if data.has_locations
-        else None
+    globe = still(ground, EARTH, data.lonlat, rgb, **marks, radius_px=radius) if data.has_locations else None
+    return globe, still(paper, bounds, data.plane, rgb, **marks, radius_px=radius)
+
+
+def share_button(data: MapData, encoded: EncodedLayer, place: int | None) -> None:
+    """Offer a picture of both maps as they are coloured and marked, for links and talks."""
+
+    # read now: the file is made on request, outside the session
+    name, marks = globe_view().table, _marks(data, place)
+
+    def make() -> bytes:
+        from core.viz.share_card import share_card
+
+        lines = [f"{len(data.table):,} places · coloured by {encoded.layer.title}", encoded.layer.note]
+        return share_card(name, lines, *_pictures(data, encoded, marks))
+
+    st.download_button(
+        "Share card",
+        make,
+        "globe.png",
+        "image/png",
+        icon=":material/share:",
+        help="A picture of 1200 x 630 px with both maps, their colours, selection and rings.",
+        on_click="ignore",
     )
-    plane = still(paper, bounds, data.plane, rgb, selected=picked, ringed=ringed, radius_px=radius)
+
+
+def _stills(data: MapData, encoded: EncodedLayer, place: int | None) -> Still:
+    """Draw both maps as pictures, for browsers without WebGL 2."""
+    bounds = bounds_of(data.plane)
+    globe, plane = _pictures(data, encoded, _marks(data, place))
     globe_url = None if globe is None else asset_url("pictures", jpeg(globe, 88), "globe still", "0.jpg")
     return Still(
         globe_url,

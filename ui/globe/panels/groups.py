@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from core.atlas.analysis.cluster import CANDIDATES, Clusters
 from core.atlas.analysis.outliers import Outliers, outliers_by_density, outliers_by_loss
 from core.viz.theme import CLASSES, HEAT, colour_map
 from ui.globe import panel_api as api
-from ui.globe.map.colour import clusters
+from ui.globe.map.colour import clusters, names_of_groups
 from ui.globe.panel_api import Layer, PanelContext
 from ui.globe.panels.downloads import downloads
 from ui.shell import cached, state
@@ -72,12 +73,12 @@ def _parse_param(text: str) -> tuple[str, int]:
 def _show_groups(context: PanelContext, found: Clusters, *, automatic: bool) -> None:
     """Show each group with its colour, its share of the rows, and its most typical tiles."""
     sizes = np.bincount(found.labels[found.labels >= 0], minlength=found.k)
-    names = tuple(f"Group {n + 1}" for n in range(found.k))
+    names = names_of_groups(context.table, found)
     layer = Layer(
         "Groups",
         categories=found.labels,
         names=names,
-        note="k-means on the vectors, largest group first.",
+        note="k-means on the vectors, largest group first, named after the countries with most of its rows.",
     )
     api.offer_layer(layer, family=tuple(VIEWS.values()))
     api.ring_rows([])
@@ -89,7 +90,8 @@ def _show_groups(context: PanelContext, found: Clusters, *, automatic: bool) -> 
         )
     for n, name in enumerate(names):
         st.html(
-            f'<div style="border-left:6px solid {CLASSES[n % len(CLASSES)]};padding-left:10px"><b>{name}</b> '
+            f'<div style="border-left:6px solid {CLASSES[n % len(CLASSES)]};padding-left:10px">'
+            f"<b>Group {escape(name)}</b> "
             f'<span style="opacity:.7">{sizes[n]:,} places, {sizes[n] / max(sizes.sum(), 1):.1%}</span></div>'
         )
         rows = list(found.representatives[n][:TYPICAL])

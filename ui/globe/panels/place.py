@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from core.atlas.analysis.label import variety
 from core.atlas.search.neighbors import Neighbors, nearest
+from core.atlas.search.regions import REGION_KM, nearest_elsewhere
 from core.errors import ExplorerError
 from core.geo import TileSpec, ground
+from core.geo.gazetteer import NamedPlace, nearest_towns
+from core.geo.sights import SIGHTS
 from core.session import PageView
 from core.units import metres
 from core.viz.pictures import panels
@@ -29,6 +32,9 @@ from ui.shell.page import in_a_sentence
 
 SHOWN = 12
 APART = 1.5
+SIGHT_KM, SIGHT_DEGREES = 150.0, 1.2
+TOWN, BESIDE_KM = 50_000, 40.0
+"""Least population of towns that places are named after, and up to which distance without stating it."""
 LABS = {
     "Mask Lab": ("pages/1_Mask_Lab.py", ":material/grid_view:"),
     "Scale Lab": ("pages/2_Scale_Lab.py", ":material/zoom_out_map:"),
@@ -44,11 +50,8 @@ def draw(context: PanelContext) -> None:
             "when patches are hidden.",
             icon=":material/ads_click:",
         )
-        if st.button("Pick one for me", icon=":material/casino:"):
-            # Choose among varied places: most of the Earth's area is open sea.
-            generator = np.random.default_rng()
-            varied = variety(context.table, SHOWN, seed=int(generator.integers(2**31)))
-            api.select_place(int(generator.choice(varied)))
+        if st.button("Show me one", icon=":material/casino:"):
+            api.select_place(worth_seeing(context))
         return
     left, right = st.columns([1, 2.4], gap="large")
     with left:
@@ -59,12 +62,31 @@ def draw(context: PanelContext) -> None:
         show_reconstruction(context, context.place)
 
 
+def worth_seeing(context: PanelContext) -> int:
+    """Choose a row at a random sight; where the table covers none, one of its most varied rows."""
+    generator = np.random.default_rng()
+    covered = (
+        [
+            row
+            for lon, lat in SIGHTS.values()
+            if context.table.distance_km(row := context.table.nearest_place(lon, lat), lon, lat) < SIGHT_KM
+        ]
+        if np.isfinite(context.lonlat).any()
+        else []
+    )
+    if covered:
+        return int(generator.choice(covered))
+    return int(generator.choice(variety(context.table, SHOWN, seed=int(generator.integers(2**31)))))
+
+
 def show_facts(context: PanelContext, row: int) -> None:
     """Show the tile, its coordinates, and its columns in the table."""
     st.image(picture(context.table, row), width=220, alt=f"The tile of row {row}")
     values = context.table.columns.slice(row, 1).to_pylist()[0]
     lon, lat = context.lonlat[row].tolist()
     if np.isfinite(lon + lat):
+        if name := sight_at(lon, lat) or near_town(lon, lat):
+            st.markdown(f"**{plain(name)}**")
         st.markdown(
             f"**{abs(lat):.2f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.2f}° {'E' if lon >= 0 else 'W'}**"
         )
@@ -84,12 +106,14 @@ def show_facts(context: PanelContext, row: int) -> None:
 def show_neighbours(context: PanelContext, row: int) -> None:
     """Show the nearest neighbours as pictures and rings; offer to colour the maps by similarity."""
     left, right = st.columns([1, 1.3], vertical_alignment="center")
+    located = bool(np.isfinite(context.lonlat[row]).all())
     elsewhere = left.toggle(
-        "Exclude overlapping tiles",
+        "One per region",
         value=True,
         key="elsewhere",
-        help="Leaves out tiles that cover some of the same ground.",
-        disabled=not np.isfinite(context.lonlat[row]).all(),
+        help=f"Shows places at least {REGION_KM:,.0f} km from here and from each other. Switch it off to see "
+        "the most similar tiles wherever they are, without those that overlap this one.",
+        disabled=not located,
     )
     heat = right.toggle(
         "Where else on Earth does it look like this?",
@@ -101,22 +125,65 @@ def show_neighbours(context: PanelContext, row: int) -> None:
     found = neighbours(context, row, elsewhere)
     api.ring_rows(found.rows.tolist())
     captions = [
-        f"{score:.3f}{' · the same' if same else ''}"
-        for score, same in zip(found.similarity, found.duplicate, strict=True)
+        f"{score:.3f}{' · the same' if same else ''}{where}"
+        for score, same, where in zip(
+            found.similarity, found.duplicate, whereabouts(context, row, found.rows), strict=True
+        )
     ]
     clicked = api.picture_strip(context, found.rows.tolist(), captions, key="near")
+    few = (
+        f"Only {len(found.rows):,} regions of this table have places among the most similar ones. "
+        if elsewhere and located and len(found.rows) < SHOWN
+        else ""
+    )
     st.caption(
-        "Most similar first, with the cosine similarity of the vectors. Yellow rings mark them on the maps. "
-        f"{plain(found.note)}"
+        "Most similar first: the cosine similarity of the vectors, the nearest town, and the distance from "
+        f"the selected place. Yellow rings mark them on the maps. {few}{plain(found.note)}"
     )
     if clicked is not None:
         api.select_place(clicked)
 
 
 def neighbours(context: PanelContext, row: int, elsewhere: bool) -> Neighbors:
-    """Return the rows most similar to a row; `elsewhere` excludes tiles that overlap it."""
-    among = apart(context, row) if elsewhere and np.isfinite(context.lonlat[row]).all() else None
+    """Return the rows most similar to a row; `elsewhere` one per region, else all that do not overlap it."""
+    located = bool(np.isfinite(context.lonlat[row]).all())
+    if elsewhere and located:
+        return nearest_elsewhere(context.table, row, SHOWN)
+    among = apart(context, row) if located else None
     return nearest(context.table, context.table.vectors_of([row])[0], SHOWN, exclude=[row], among=among)
+
+
+def whereabouts(context: PanelContext, row: int, rows: NDArray[np.int64]) -> list[str]:
+    """Say for each row which town is nearest and how far it is from `row`; "" where that is unknown."""
+    towns, km = nearest_towns(context.lonlat[rows], TOWN)
+    lon, lat = context.lonlat[row].tolist()
+    said = []
+    for other, town, town_km in zip(rows.tolist(), towns, km.tolist(), strict=True):
+        if town is None or not np.isfinite(lon + lat):
+            said.append("")
+            continue
+        away = context.table.distance_km(other, lon, lat)
+        said.append(f" · {_near(town, town_km)} · {away:,.0f} km away")
+    return said
+
+
+def near_town(lon: float, lat: float) -> str:
+    """Name the town nearest to a point, with its distance."""
+    (town,), km = nearest_towns(np.array([[lon, lat]]), TOWN)
+    return "" if town is None else _near(town, float(km[0]))
+
+
+def sight_at(lon: float, lat: float) -> str:
+    """Name the sight at a point, "" if there is none."""
+    for name, (at_lon, at_lat) in SIGHTS.items():
+        east = (lon - at_lon + 180) % 360 - 180
+        if np.hypot(east * np.cos(np.radians(lat)), lat - at_lat) < SIGHT_DEGREES:
+            return name
+    return ""
+
+
+def _near(town: NamedPlace, km: float) -> str:
+    return town.label if km < BESIDE_KM else f"{km:,.0f} km from {town.label}"
 
 
 def apart(context: PanelContext, row: int) -> NDArray[np.bool_]:
@@ -177,9 +244,10 @@ def network_and_mask(view: PageView) -> None:
     """Let the user choose another network or mask for the whole app; rerun the page with it."""
     with st.popover("Network and mask", icon=":material/tune:"):
         key = state.widget("globe network", view.model)
-        name = st.selectbox(
-            "Network", model_picker.names_for(view), key=key, format_func=model_picker.model_label
-        )
+        untrained = state.widget_value("show untrained globe", False)
+        names = model_picker.names_for(view, untrained=untrained)
+        name = st.selectbox("Network", names, key=key, format_func=model_picker.model_label)
+        model_picker.show_untrained("globe")
         name = model_picker.with_positions(name)
         card = cached.card_of(name)
         grid = card.input_px // card.patch_px
