@@ -96,6 +96,34 @@ def hostile_imagery(port: int) -> str:
     return _upload_each(port, *door, imagery_files(), choose=("Imagery", "Upload"))
 
 
+def filling_the_queue(port: int) -> str:
+    """One visitor who starts ten embedding jobs, and then leaves."""
+    refused = 0
+    with _visitor(port, "Globe", "tab=My+imagery") as visitor:
+        visitor.run()
+        try:
+            visitor.run(select(visitor.find("button_group", "Imagery"), "Upload"))
+            uploader = visitor.find("file_uploader", "GeoTIFF, PNG or JPEG")
+            status, state = visitor.upload(uploader, "field.tif", _field())
+            visitor.run(state)
+            for _ in range(10):
+                visitor.run(click(visitor.find("button", "Start embedding")))
+                refused += "jobs waiting, the maximum" in visitor.said()
+        except VisitorError as problem:
+            raise MissedError(f"The Globe has changed: {problem}") from problem
+    if not refused:
+        raise MissedError(f"None of ten jobs was refused (upload: {status}).")
+    return f"{refused} of 10 jobs were refused"
+
+
+def starting_training(port: int) -> str:
+    """Training on a server whose owner does not allow it; `soak.py` starts one."""
+    with _visitor(port, "Train") as visitor:
+        visitor.run()
+        offered = [one for one in visitor.all("button") if one.label == "Start training" and not one.disabled]
+        return f"{len(offered)} buttons to start it, {visitor.said()[:90] or 'no words'}"
+
+
 def hostile_recipes(port: int) -> str:
     """Recipes of many megabytes, with deep nesting, and with long numbers."""
     return _upload_each(port, "Evaluate", "", "Recipe", "Run it again", recipe_files())
@@ -162,6 +190,8 @@ ATTACKS: tuple[Callable[[int], str], ...] = (
     memory_by_upload,
     hostile_weights,
     hostile_imagery,
+    filling_the_queue,
+    starting_training,
     hostile_recipes,
     hostile_tables,
     clearing_caches,
@@ -227,6 +257,21 @@ def imagery_files() -> dict[str, bytes]:
     }
 
 
+def _field() -> bytes:
+    """A GeoTIFF of 2 x 2 km that is what it says."""
+    from rasterio import MemoryFile
+    from rasterio.transform import from_origin
+
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 1024, 1024), np.uint8)
+    with MemoryFile() as memory:
+        place = from_origin(5e5, 4e6, 2, 2)
+        with memory.open(
+            driver="GTiff", width=1024, height=1024, count=3, dtype="uint8", crs="EPSG:32610", transform=place
+        ) as file:
+            file.write(pixels)
+        return bytes(memory.read())
+
+
 def recipe_files() -> dict[str, bytes]:
     """By name: JSON of 60 MB, 100,000 levels, and a number of 5,000 digits; TOML is read by another page."""
     return {
@@ -253,9 +298,9 @@ def table_files() -> dict[str, bytes]:
     }
 
 
-def _parquet(table: pa.Table, **options: bool) -> bytes:
+def _parquet(table: pa.Table, store_schema: bool = True) -> bytes:
     out = io.BytesIO()
-    pq.write_table(table, out, compression="zstd", **options)
+    pq.write_table(table, out, compression="zstd", store_schema=store_schema)
     return out.getvalue()
 
 

@@ -140,11 +140,21 @@ async def measure(
     return done
 
 
+async def connect_to(url: str) -> ClientConnection:
+    """Connect as a browser does; a busy server may take its time."""
+    return await connect(
+        url,
+        subprotocols=["streamlit"],  # pyright: ignore[reportArgumentType]
+        max_size=None,
+        compression=None,
+        ping_interval=None,
+        open_timeout=PATIENCE_S,
+    )
+
+
 async def _come(url: str, number: int) -> Person:
     """Open the page with a seed of one's own, so that no two people ask for the same picture."""
-    person = Person(
-        await connect(url, subprotocols=["streamlit"], max_size=None, compression=None, ping_interval=None)
-    )  # pyright: ignore
+    person = Person(await connect_to(url))
     person.query = f"mask=random-75-s{number + 1}"
     await person.open()
     return person

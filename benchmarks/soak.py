@@ -5,8 +5,8 @@
 Printed are, for each attack, its outcome and the p95 from a move to its picture meanwhile; at the end the
 lost sessions (closed, silent for minutes, an exception on the page, or a view that belongs to somebody else),
 the p95 over all moves, the memory of the server and its children before and after, and the load average. The
-exit status is 1 if a session was lost, an attack missed its target, or the memory did not come back within
-10 %.
+exit status is 1 if a session was lost, an attack missed its target, the p95 is 3 s or more, or the memory did
+not come back within 10 %.
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ from pathlib import Path
 import numpy as np
 import psutil
 from _app import serving
-from _attacks import ATTACKS, MissedError, table_files
+from _attacks import ATTACKS, PATIENCE_S, MissedError, table_files
 from _quiet import load_or_leave
-from load import Person
-from websockets.asyncio.client import connect
+from _visitor import Visitor
+from load import Person, connect_to
 from websockets.exceptions import ConnectionClosed
 
+MOST_P95_S = 3.0
 BACK_WITHIN = 0.10
 WARM_UP_S = 20.0
+PAGES = ("Scale_Lab", "Globe", "Evaluate", "Train", "Learn")
+"""Pages beside the Mask Lab; what each imports and opens stays in memory from its first visit on."""
 
 
 @dataclass
@@ -59,10 +62,7 @@ async def _work(url: str, number: int, going_on: Callable[[], bool], pause_s: fl
     chance = random.Random(number)
     seed = f"s{number + 1}"
     try:
-        link = await connect(
-            url, subprotocols=["streamlit"], max_size=None, compression=None, ping_interval=None
-        )  # pyright: ignore
-        async with link:
+        async with await connect_to(url) as link:
             person = Person(link, query=f"mask=random-75-{seed}")
             await person.open()
             percent = chance.randrange(20, 90)
@@ -97,11 +97,12 @@ def attack(port: int, start: float, seconds: float, soak: Soak) -> None:
 
 
 def memory_mb(server: psutil.Process) -> float:
-    """What the server and its children hold."""
+    """What the server and its children hold, but for embedding jobs that still run."""
     held = 0
     for process in (server, *server.children(recursive=True)):
         try:
-            held += process.memory_info().rss
+            if not any(part.startswith("--spec=") for part in process.cmdline()):
+                held += process.memory_info().rss
         except psutil.Error:
             continue
     return held / 2**20
@@ -150,6 +151,9 @@ def run(address: str, count: int, minutes: float, pause_s: float, settle_s: floa
     server = next(child for child in psutil.Process().children() if "streamlit" in " ".join(child.cmdline()))
     warm = time.monotonic() + WARM_UP_S
     asyncio.run(people(url, count, lambda: time.monotonic() < warm, pause_s, Soak()))
+    for page in PAGES:
+        with Visitor(port, page, wait_s=PATIENCE_S) as visitor:
+            visitor.run()
     before = memory_mb(server)
     print(f"{count} people, {before:.0f} MB after a warm-up of {WARM_UP_S:.0f} s", flush=True)
     soak, start = Soak(), time.monotonic()
@@ -168,7 +172,8 @@ def run(address: str, count: int, minutes: float, pause_s: float, settle_s: floa
         f"{len(soak.lost)} of {count} sessions lost   p95 {soak.p95():.2f} s over {len(soak.moves)} moves   "
         f"memory {before:.0f} MB before, {after:.0f} MB after ({grown:+.0%})   load {load:.1f}"
     )
-    return int(bool(soak.lost or soak.missed) or grown > BACK_WITHIN)
+    kept = not soak.lost and not soak.missed and soak.p95() < MOST_P95_S and grown <= BACK_WITHIN
+    return int(not kept)
 
 
 if __name__ == "__main__":

@@ -108,6 +108,12 @@ def test_invalid_hosts_are_refused(host: str) -> None:
     assert client().get("/", headers={"Host": host}).status_code == 400
 
 
+def test_a_request_with_two_hosts_is_refused() -> None:
+    """A proxy in front and the server behind it could each believe another one."""
+    for hosts in (("localhost", "evil.example"), ("localhost", "localhost")):
+        assert client().get("/", headers=[("Host", host) for host in hosts]).status_code == 400
+
+
 def websocket(to: TestClient, **headers: str) -> None:
     with to.websocket_connect("/_stcore/stream", headers={"Host": HOST, **headers}) as socket:
         socket.send_bytes(b"\x00")
