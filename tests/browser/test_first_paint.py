@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import steady_box, wait_until_rest
 from tests.globe_tables import write_world
 
 pytestmark = pytest.mark.browser
@@ -30,7 +31,7 @@ def loaded(page: Page, url: str, width: int, scheme: str) -> Page:
     page.add_init_script(path=MEASURES)
     page.goto(url)
     expect(page.locator(".page-drawn")).to_be_attached()
-    page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')")
+    wait_until_rest(page)
     page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
     page.wait_for_timeout(1000)  # what arrives late moves late
     return page
@@ -64,7 +65,7 @@ def test_no_request_of_a_page_fails(local_page: Page, address: str, path: str) -
     ).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Evaluate" if path == "Globe" else "Globe")
     assert urlsplit(page.url).path == ("/Evaluate" if path == "Globe" else "/Globe")
-    page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')")
+    wait_until_rest(page)
     assert failed == []
 
 
@@ -94,7 +95,6 @@ def test_the_measures_see_what_is_wrong(local_page: Page) -> None:
 
 def test_the_table_of_numbers_stays_within_the_margin(local_page: Page, address: str) -> None:
     page = loaded(local_page, f"{address}/Evaluate", 1400, "light")
-    table = page.get_by_test_id("stDataFrame").first.bounding_box()
-    title = page.get_by_test_id("stHeading").first.bounding_box()
-    assert table and title
+    table = steady_box(page.get_by_test_id("stDataFrame").first)
+    title = steady_box(page.get_by_test_id("stHeading").first)
     assert table["x"] + table["width"] <= title["x"] + title["width"] + 1 <= 1400 - 30

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Locator, Page, Playwright, expect
 
-from tests.browser.conftest import patient
+from tests.browser.conftest import patient, steady_box, until, wait_until_rest
 
 pytestmark = pytest.mark.browser
 
@@ -25,6 +25,7 @@ def opened(page: Page, address: str) -> Locator:
     page.set_viewport_size({"width": 1300, "height": 950})
     page.goto(address)
     page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0")
+    wait_until_rest(page)
     return page.locator(".scene")
 
 
@@ -44,8 +45,7 @@ def told(page: Page, **wanted: Any) -> dict[str, Any]:
 
 
 def at(scene: Locator, x: float, y: float) -> tuple[float, float]:
-    box = scene.bounding_box()
-    assert box
+    box = steady_box(scene)
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
 
@@ -113,13 +113,18 @@ def test_cells_in_place_of_points_are_coloured_and_selected_as_they_are(
     draw = local_page.get_by_role("button", name="Points, cells")
     draw.click(), draw.click()
     expect(draw).to_contain_text("Cells")
-    local_page.wait_for_timeout(500)
-    whole = colourful(scene)
+    seen = [0]
+
+    def is_drawn() -> bool:
+        seen.append(colourful(scene))
+        return seen[-1] == seen[-2] > 0
+
+    until(is_drawn)
+    whole = seen[-1]
     lasso(local_page, scene, 0.9, 0.5, 60)
     said = told(local_page, kind="lasso", side="plane")
     assert said["count"] == said["own"] > 20
-    local_page.wait_for_timeout(500)
-    assert 0 < colourful(scene) < whole
+    until(lambda: 0 < colourful(scene) < whole)
     assert wrong == []
 
 
@@ -129,28 +134,38 @@ def test_colours_fill_the_map_and_blend_into_the_picture_of_the_earth(
     scene = opened(local_page, serve("globe_server.py") + "/?surface=1&at=0,0")
 
     def sides() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        local_page.wait_for_timeout(500)
         picture = np.asarray(Image.open(io.BytesIO(scene.screenshot())).convert("RGB"))
         middle, centre = picture.shape[0] // 2, picture.shape[1] // 4
         rows = slice(middle - 60, middle + 60)
         return picture[rows, centre - 70 : centre - 10], picture[rows, centre + 10 : centre + 70]
 
     blend = local_page.get_by_label("Opacity of the colours")
+
+    def is_filled() -> bool:
+        """One colour without gaps on each side, but for lines of the graticule."""
+        west, east = sides()
+        return contrast(west, east) > 40 and all(
+            (np.abs(side.astype(int) - np.median(side, axis=(0, 1))).max(axis=2) < 12).mean() > 0.9
+            for side in (west, east)
+        )
+
     blend.fill("100")
-    west, east = sides()
-    # one colour without gaps on each side, but for lines of the graticule
-    for side in (west, east):
-        assert (np.abs(side.astype(int) - np.median(side, axis=(0, 1))).max(axis=2) < 12).mean() > 0.9
-    assert np.abs(np.median(west, axis=(0, 1)) - np.median(east, axis=(0, 1))).max() > 40
+    until(is_filled)
+    west, _ = sides()
     blend.fill("0")
-    assert np.abs(np.median(sides()[0], axis=(0, 1)) - np.median(west, axis=(0, 1))).max() > 40
+    until(lambda: contrast(sides()[0], west) > 40)
+
+
+def contrast(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """The largest difference between the median colours of two pictures."""
+    return float(np.abs(np.median(one, axis=(0, 1)) - np.median(other, axis=(0, 1))).max())
 
 
 def test_full_screen_and_back(local_page: Page, scene: Locator) -> None:
     local_page.get_by_role("button", name="Full screen").click()
     local_page.wait_for_function("document.fullscreenElement !== null")
-    box = scene.bounding_box()
-    assert box and box["height"] > 0.8 * local_page.evaluate("innerHeight")
+    box = steady_box(scene)
+    assert box["height"] > 0.8 * local_page.evaluate("innerHeight")
     lasso(local_page, scene, 0.25, 0.5, 60)
     told(local_page, kind="lasso", side="globe")
     local_page.get_by_role("button", name="Full screen").click()
@@ -232,7 +247,7 @@ def test_arrow_keys_plus_and_minus_move_the_globe_and_nothing_else(
     projection = told(local_page)["plane"]
     for _ in range(2):
         local_page.keyboard.press("ArrowRight")
-    east = rested(local_page, "c[1] > -100")
+    east = rested(local_page, "c[1] > -70")  # after all three steps of 20 degrees
     assert (east[0], east[2], east[3]) == ("globe", -45, 1.6)
     local_page.keyboard.press("ArrowUp")
     north = rested(local_page, "c[2] > -44")
@@ -282,15 +297,18 @@ def test_cells_of_the_flat_map_stay_on_the_map(local_page: Page, serve: Callable
     scene = opened(local_page, serve("globe_server.py") + "/?draw=cells")
     local_page.get_by_role("button", name="Globe or flat").click()
     rested(local_page, "c[0] === 'flat'")
-    local_page.wait_for_timeout(500)
     local_page.locator(".legend").evaluate("legend => legend.remove()")
-    picture = np.asarray(Image.open(io.BytesIO(scene.screenshot())).convert("RGB")).astype(int)
-    half = picture[:, : picture.shape[1] // 2]
-    strong = half.max(axis=2) - half.min(axis=2) > 40
+
+    def strong_pixels() -> NDArray[np.bool_]:
+        picture = np.asarray(Image.open(io.BytesIO(scene.screenshot())).convert("RGB")).astype(int)
+        half = picture[:, : picture.shape[1] // 2]
+        return half.max(axis=2) - half.min(axis=2) > 40
+
+    until(lambda: strong_pixels().sum() > 1000)
+    strong = strong_pixels()
     across = 2 ** camera_of(local_page)[3]
-    beside = np.abs(np.arange(half.shape[1]) - half.shape[1] / 2) > 180 * across + 3
+    beside = np.abs(np.arange(strong.shape[1]) - strong.shape[1] / 2) > 180 * across + 3
     assert beside.sum() > 20
-    assert strong.sum() > 1000
     assert strong[100:-100, beside].sum() == 0
 
 

@@ -21,7 +21,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from core.atlas import EmbeddingTable, open_table
 from core.engine.embedding.folder import LOG, PLAN
 from core.engine.embedding.spec import EmbeddingSpec
-from tests.browser.conftest import SLOW_MS, patient
+from tests.browser.conftest import SLOW_MS, patient, steady_box, until, wait_until_rest
 from tests.conftest import ROOT
 from tests.globe_tables import write_field, write_other, write_world
 from ui.shell import jobs
@@ -29,9 +29,6 @@ from ui.shell.routes import OWNER_COOKIE
 
 pytestmark = pytest.mark.browser
 MOST_SOCKET_BYTES = 100_000
-RESTS = "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
-"""No run of the page is asked for or under way; Streamlit's own status picture comes late and is no sign of
-that."""
 WIDTH = "image => image.decode().then(() => image.naturalWidth)"
 
 
@@ -67,6 +64,7 @@ def opened(page: Page, address: str) -> Locator:
     page.set_viewport_size({"width": 1400, "height": 1300})
     page.goto(address)
     page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0")
+    wait_until_rest(page)
     return page.locator(".scene")
 
 
@@ -81,8 +79,7 @@ def said(page: Page) -> dict[str, str]:
 
 
 def click(page: Page, scene: Locator, x: float, y: float) -> None:
-    box = scene.bounding_box()
-    assert box
+    box = steady_box(scene)
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
 
@@ -110,8 +107,7 @@ def wait_for_camera(page: Page, condition: str) -> None:
 
 def lasso(page: Page, scene: Locator, x: float, y: float, radius: float, nth: int = 0) -> None:
     page.get_by_role("button", name="Lasso").nth(nth).click()
-    box = scene.bounding_box()
-    assert box
+    box = steady_box(scene)
     cx, cy = box["x"] + x * box["width"], box["y"] + y * box["height"]
     page.mouse.move(cx + radius, cy)
     page.mouse.down()
@@ -146,7 +142,7 @@ def test_explore_opens_the_table_and_scrolls_to_the_maps(
     page.set_viewport_size({"width": 1400, "height": 500})
     explore = page.get_by_role("button", name="Explore", exact=True)
     explore.scroll_into_view_if_needed()
-    page.wait_for_function(RESTS)
+    wait_until_rest(page)
     explore.evaluate("button => button.scrollIntoView({ block: 'center' })")
     expect(scene).not_to_be_in_viewport()
     explore.click()
@@ -186,8 +182,7 @@ def test_a_click_on_the_pacific_shows_its_tile_its_neighbours_and_what_is_imagin
 
 def test_hovering_shows_the_tile_itself(local_page: Page, address: str) -> None:
     scene = opened(local_page, f"{address}&cam=g,-120,-45,2.5")
-    box = scene.bounding_box()
-    assert box
+    box = steady_box(scene)
     local_page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
     picture = local_page.locator(".tip img")
     picture.wait_for()
@@ -205,8 +200,7 @@ def test_near_enough_points_become_their_tiles_and_a_tile_can_be_clicked(
     assert tile.evaluate("image => +getComputedStyle(image.parentNode).zIndex") > 0, (
         "else the canvas covers it"
     )
-    box = scene.bounding_box()
-    assert box
+    box = steady_box(scene)
     local_page.mouse.click(
         box["x"] + 0.25 * box["width"] + 22, box["y"] + 0.5 * box["height"] - 22
     )  # a corner: no point lies there
@@ -225,7 +219,7 @@ def through_the_socket(page: Page) -> list[int]:
     )
     page.reload()
     page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0")
-    page.wait_for_function(RESTS)
+    wait_until_rest(page)
     page.wait_for_timeout(2000)
     moved.clear()
     return moved
@@ -254,7 +248,7 @@ def test_the_pictures_of_a_click_do_not_go_through_the_socket(local_page: Page, 
     imagined.wait_for()
     assert re.fullmatch(r"/pictures/[\w-]{22}/0\.jpg", imagined.get_attribute("src") or "")
     assert imagined.evaluate(WIDTH) >= 64
-    local_page.wait_for_function(RESTS)
+    wait_until_rest(local_page)
     local_page.wait_for_timeout(1500)
     print(f"click: {sum(moved):,} bytes through the socket")
     assert 0 < sum(moved) <= MOST_SOCKET_BYTES
@@ -284,7 +278,7 @@ def test_a_link_to_a_place_turns_the_globe_to_it(
 ) -> None:
     opened(local_page, f"{address}&place=place000007")
     local_page.wait_for_url(re.compile("cam="))
-    local_page.wait_for_function(RESTS)
+    wait_until_rest(local_page)
     view, lon, lat, _ = said(local_page)["cam"].split(",")[:4]
     row = table.columns["unique_id"].to_pylist().index("place000007")
     assert view == "g"
@@ -302,10 +296,10 @@ def test_recolouring_by_likeness_sends_a_byte_a_point_and_back_and_undo_take_it_
     assert len(coming.value.body()) == 16 + 3000
     likeness, legend = "Similarity to the selected place", local_page.locator(".legend")
     expect(legend.locator("summary")).to_have_text(likeness)
-    local_page.wait_for_function(RESTS)
+    wait_until_rest(local_page)
     local_page.go_back()
     expect(legend.locator("summary")).not_to_have_text(likeness)
-    local_page.wait_for_function(RESTS)
+    wait_until_rest(local_page)
     local_page.go_forward()
     expect(legend.locator("summary")).to_have_text(likeness)
     local_page.get_by_role("button", name="Undo", exact=True).click()
@@ -350,7 +344,7 @@ def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(
     local_page.get_by_test_id("stSidebar").get_by_role("link", name="Globe").click()
     expect(local_page).to_have_url(re.compile("place=place000000"))
     expect(local_page.get_by_role("button", name="Open in Mask Lab")).to_be_visible()
-    local_page.wait_for_function(RESTS)
+    wait_until_rest(local_page)
     assert {name: said(local_page)[name] for name in ("by", "mask")} == {
         "by": "column:gsd_m",
         "mask": "block-50-s3",
@@ -364,7 +358,7 @@ def test_every_tab_opens_without_a_mistake(local_page: Page, address: str) -> No
     with it.
     """
     opened(local_page, f"{address}&place=place000000")
-    local_page.wait_for_function(RESTS)
+    wait_until_rest(local_page)
     tabs = local_page.get_by_test_id("stMain").get_by_role("tab")
     row = tabs.first.element_handle()
     for name in tabs.all_inner_texts():
@@ -372,7 +366,7 @@ def test_every_tab_opens_without_a_mistake(local_page: Page, address: str) -> No
         expect(local_page.get_by_role("tab", name=name, exact=True)).to_have_attribute(
             "aria-selected", "true"
         )
-        local_page.wait_for_function(RESTS)
+        wait_until_rest(local_page)
         expect(local_page.get_by_test_id("stException")).to_have_count(0)
         expect(local_page.get_by_test_id("stAlertContentError")).to_have_count(0)
         assert row.evaluate("tab => tab.isConnected"), f"{name} moved the row of tabs"
@@ -399,11 +393,8 @@ def test_two_users_cannot_read_each_others_points_and_a_closed_page_is_forgotten
     finally:
         stranger.close()
     local_page.goto("about:blank")
-    local_page.wait_for_timeout(1500)
-    for url in mine:
-        assert local_page.request.get(url).status == 404, (
-            "the cookie is still there, but the session is closed"
-        )
+    for url in mine:  # the cookie is still there, but the session is closed
+        until(lambda url=url: local_page.request.get(url).status == 404)
 
 
 @pytest.fixture
@@ -425,7 +416,6 @@ def test_without_webgl_pictures_are_drawn_here_and_a_click_finds_the_place(
     pictures = page.locator(".stills img")
     expect(pictures).to_have_count(2)
     assert [pictures.nth(n).evaluate(WIDTH) for n in (0, 1)] == [1024, 512]
-    box = pictures.first.bounding_box()
-    assert box
+    box = steady_box(pictures.first)
     page.mouse.click(box["x"] + box["width"] * (180 - 120) / 360, box["y"] + box["height"] * (90 + 45) / 180)
     expect(page.get_by_text("45.00° S, 120.00° W")).to_be_visible()

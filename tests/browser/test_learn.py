@@ -19,6 +19,7 @@ from core.lessons.course import LESSONS
 from core.lessons.notebooks import example
 from core.lessons.questions import Choice, Number, Patches, Place, Ranking
 from core.lessons.spec import Lesson, Options, Paint, Slider
+from tests.browser.conftest import wait_until_rest
 from tests.conftest import ROOT
 from tests.lessons.test_lessons import right_prediction, wrong_prediction
 
@@ -67,7 +68,7 @@ def enter(page: Page, lesson: Lesson, prediction) -> None:
                 page.get_by_role("combobox").nth(n + 1).focus()  # the first chooses the network
                 page.keyboard.type(name)
                 page.keyboard.press("Enter")
-                page.wait_for_timeout(300)
+                settled(page)
         case Place():
             box = page.get_by_label("Your prediction", exact=False).first
             box.focus()
@@ -118,7 +119,7 @@ def act(page: Page, lesson: Lesson) -> None:
 
 def settled(page: Page) -> None:
     page.wait_for_timeout(200)
-    page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')")
+    wait_until_rest(page)
 
 
 def drive(page: Page, serve: Callable[..., str], lesson: Lesson, prediction, verdict: str) -> None:

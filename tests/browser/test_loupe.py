@@ -7,16 +7,14 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import patient
+from tests.browser.conftest import patient, steady_box, wait_until_rest
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
 
 
 def box_of(found: Locator) -> dict[str, float]:
-    box = found.bounding_box()
-    assert box
-    return {name: float(value) for name, value in box.items()}
+    return {name: float(value) for name, value in steady_box(found).items()}
 
 
 def test_pictures_are_large_and_a_loupe_and_a_wipe_follow_the_pointer(
@@ -27,6 +25,7 @@ def test_pictures_are_large_and_a_loupe_and_a_wipe_follow_the_pointer(
     page.goto(f"{serve(ROOT / 'serve.py')}/Mask_Lab")
     bar = page.get_by_role("toolbar", name="Pictures")
     bar.wait_for()
+    wait_until_rest(page)
     combined = page.locator('[data-panel="combined"] img').first
     box, beside = box_of(combined), box_of(page.locator('[data-panel="masked"] img').first)
     assert box["width"] > 350 and box["y"] + box["height"] < 700, "large, and above the fold"

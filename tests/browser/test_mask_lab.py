@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from core.models import create
-from tests.browser.conftest import patient
+from tests.browser.conftest import patient, steady_box, wait_until_rest
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
@@ -57,8 +57,8 @@ def test_home_follows_the_brush_and_its_cards_are_links(local_page: Page, serve:
     before = picture(local_page)
     local_page.get_by_role("button", name="New mask").click()
     before = changed(local_page, before)
-    canvas = local_page.locator("canvas").first.bounding_box()
-    assert canvas
+    wait_until_rest(local_page)
+    canvas = steady_box(local_page.locator("canvas").first)
     local_page.mouse.move(canvas["x"] + 50, canvas["y"] + 50)
     local_page.mouse.down()
     local_page.mouse.move(canvas["x"] + 400, canvas["y"] + 300, steps=10)
@@ -101,9 +101,8 @@ def test_painting_reaches_the_network_and_the_link(lab: Page) -> None:
     canvas = lab.locator(".painter canvas")
     canvas.wait_for()
     clear = changed(lab, before, "masked")
-    lab.wait_for_timeout(500)
-    box = canvas.bounding_box()
-    assert box
+    wait_until_rest(lab)
+    box = steady_box(canvas)
     x, y = (box["x"] + box["width"] * 2.5 / 14, box["y"] + box["height"] * 4.5 / 14)
     lab.mouse.move(x, y)
     lab.mouse.down()
@@ -159,8 +158,8 @@ def test_wipe_compares_truth_and_prediction(lab: Page) -> None:
     expect(lab.get_by_text("Point at a pixel")).to_be_visible()
     stage = lab.locator(".compare .stage")
     stage.scroll_into_view_if_needed()
-    box = stage.bounding_box()
-    assert box
+    wait_until_rest(lab)
+    box = steady_box(stage)
     middle = box["y"] + box["height"] / 2
     lab.mouse.move(box["x"] + box["width"] / 2, middle)
     lab.mouse.down()
@@ -175,7 +174,7 @@ def test_wipe_compares_truth_and_prediction(lab: Page) -> None:
 def test_many_masks_grow_as_they_come(lab: Page) -> None:
     lab.get_by_role("tab", name="Uncertainty (Monte Carlo)").click()
     lab.get_by_role("button", name="Draw the masks").click()
-    expect(lab.locator('[data-panel="spread-mean"]')).to_contain_text("16 of 16", timeout=60_000)
+    expect(lab.locator('[data-panel="spread-mean"]')).to_contain_text("16 of 16")
 
 
 def test_weights_of_ones_own_survive_a_reload_and_are_nobody_elses(lab: Page, browser: Browser) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import steady_box, wait_until_rest
+
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 
@@ -37,8 +39,8 @@ def test_a_click_on_a_patch_moves_everything_and_the_link(local_page: Page, serv
     plot = local_page.locator(".js-plotly-plot .nsewdrag").first
     expect(plot).to_be_attached()
     plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    assert box is not None
+    wait_until_rest(local_page)
+    box = steady_box(plot)
     side = box["height"] / 14
     left = box["x"] + (box["width"] - box["height"]) / 2
     local_page.mouse.click(left + 10.5 * side, box["y"] + 8.5 * side)
