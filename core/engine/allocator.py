@@ -1,4 +1,4 @@
-"""Keeps memory that a network frees between layers inside the process.
+"""Keeps memory that a network frees between layers inside the process, until it is told to return it.
 
 By default glibc returns it to the system, and the next layer causes page faults.
 """
@@ -29,3 +29,11 @@ def keep_freed_memory() -> bool:
         return False
     accepted = [mallopt(parameter, size) for parameter, size in SETTINGS]
     return all(accepted)
+
+
+def return_freed_memory() -> bool:
+    """Return what `keep_freed_memory` kept to the system; False if nothing was, or the C library cannot."""
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (OSError, TypeError, AttributeError):
+        return False

@@ -4,9 +4,10 @@ import platform
 import resource
 
 import numpy as np
+import psutil
 import pytest
 
-from core.engine.allocator import MB, keep_freed_memory
+from core.engine.allocator import MB, keep_freed_memory, return_freed_memory
 
 pytestmark = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep what is freed"
@@ -31,6 +32,17 @@ def test_what_a_layer_frees_is_not_faulted_in_again():
     for _ in range(ROUNDS):
         take_and_free(16 * MB)
     assert faults() - before < PAGES  # by default every round faults in all of its pages anew
+
+
+def test_what_was_kept_is_returned_when_asked():
+    assert keep_freed_memory()
+    pieces = [np.ones(MB, np.uint8) for _ in range(128)]
+    held = pieces.pop()  # the newest piece keeps the heap from shrinking by itself
+    del pieces
+    before = psutil.Process().memory_info().rss
+    assert return_freed_memory()
+    assert before - psutil.Process().memory_info().rss > 64 * MB
+    del held
 
 
 def test_the_engine_says_so_before_its_first_network(monkeypatch):

@@ -17,6 +17,8 @@ from typing import Any
 from streamlit.runtime import Runtime
 from streamlit.web.server.starlette.starlette_app_utils import validate_xsrf_token
 
+from core.engine.allocator import return_freed_memory
+
 GRACE_S, CLEAN_UP_S = 150.0, 15.0
 """The grace is longer than the two minutes in which Streamlit lets a session reconnect."""
 
@@ -107,8 +109,11 @@ class SessionStore:
             self._elsewhere.append((sessions, delete))
             self._start_thread()
 
-    def clean_up(self) -> None:
-        """Delete everything of sessions that closed longer ago than the grace time."""
+    def clean_up(self) -> bool:
+        """Delete everything of sessions that closed longer ago than the grace time.
+
+        Returns whether there were any.
+        """
         with self.lock:
             sessions = {item.session_id for item in self._items.values()}
         for listed, _ in self._elsewhere:
@@ -124,6 +129,7 @@ class SessionStore:
         for _, delete in self._elsewhere:
             for session_id in gone:
                 delete(session_id)
+        return bool(gone)
 
     def _is_gone(self, session_id: str) -> bool:
         with self.lock:
@@ -147,7 +153,8 @@ class SessionStore:
         while True:
             time.sleep(every_s)
             try:
-                self.clean_up()
+                if self.clean_up():
+                    return_freed_memory()
             except Exception:  # one failed deletion must not end the clean-up
                 _log.exception("The clean-up of closed sessions failed; it is tried again")
 

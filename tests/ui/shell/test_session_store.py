@@ -7,6 +7,7 @@ import time
 import pytest
 from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
 
+from ui.shell import session_store
 from ui.shell.session_store import Item, SessionStore
 
 ALICE, BOB = generate_xsrf_token_string(b"a" * 16), generate_xsrf_token_string(b"b" * 16)
@@ -101,3 +102,19 @@ def test_the_clean_up_thread_survives_a_failed_deletion(connected: set[str]) -> 
     while store.get("picture", "2") and time.monotonic() < deadline:
         time.sleep(0.01)
     assert store.get("picture", "2") is None
+
+
+def test_memory_of_closed_sessions_goes_back_to_the_system(
+    connected: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returned: list[bool] = []
+    monkeypatch.setattr(session_store, "return_freed_memory", lambda: returned.append(True))
+    store = SessionStore(lambda session_id: session_id in connected, grace_s=0.0, clean_up_s=0.01)
+    store.put("picture", "a", Item("alice"))
+    time.sleep(0.2)
+    assert not returned
+    connected.discard("alice")
+    deadline = time.monotonic() + 30
+    while not returned and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert returned == [True]
