@@ -14,7 +14,7 @@ from ui.train.runs import free_name, imagery_here, start_run
 MAX_SPEC = 8_000
 PRESET_HELP = {
     "smoke": "About a minute. Checks that training works on this machine; too short to learn anything.",
-    "laptop": "About an hour and a half on one core. The recipe of the weights that ship with the app.",
+    "laptop": "About an hour on one core. The first part of the recipe of the bundled scale_mae_tiny.",
     "sdmae": "Minutes. Adds SDMAE's location and contrastive losses to pixel reconstruction.",
     "tinymim": "Minutes. Distils scale_mae_tiny into an encoder half as deep, without a decoder.",
     "gpu": "The paper's ViT-L. Needs a CUDA GPU and takes days.",

@@ -13,10 +13,18 @@ from typing import Any
 
 import torch
 
-from ...files import write_atomic
+from ...files import file_sha256, write_atomic
 from ...geo.imagery import NOT_STATED
 from ...models.checkpoints.stated import metadata
-from ...models.registry import WEIGHTS_FOLDER, ModelCard, WeightsCard, write_card
+from ...models.registry import (
+    WEIGHTS_FOLDER,
+    ModelCard,
+    ModelNameError,
+    WeightsCard,
+    WeightsError,
+    read_card,
+    write_card,
+)
 from ...policy import LOG_GSD_M, Policy, res_for
 from .runs import RunError, TrainingRun, TrainSpec
 
@@ -28,7 +36,7 @@ def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
     non-commercial; where a licence is not stated, so is that of the weights.
     """
     stated = {**imagery, **({"the teacher": teacher} if teacher else {})}
-    unknown = [name for name, licence in stated.items() if licence == NOT_STATED]
+    unknown = [name for name, licence in stated.items() if licence.startswith(NOT_STATED)]
     if unknown or not imagery:
         return f"not stated: it depends on the licence of {', '.join(unknown) or 'the imagery'}"
     restricted = [
@@ -42,16 +50,29 @@ def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
     return f"Apache-2.0 (trained on openly licensed imagery{taught})"
 
 
+def card_beside(weights: Path) -> ModelCard | None:
+    """The card of a weights file, if one lies beside it that was written for just these weights."""
+    written = weights.with_suffix(".json")
+    try:
+        card = read_card(written)
+    except (WeightsError, ModelNameError, OSError):
+        return None
+    return card if card.weights and card.weights.sha256 == file_sha256(weights) else None
+
+
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training has come: pictures seen, steps taken, hours spent, how often it was resumed, and
-    under which licence."""
+    """How far a training has come: images seen, steps taken, hours spent and how often it was resumed.
+
+    `licence` is that of the weights, `start` the card of those it started from, if any.
+    """
 
     images_seen: int
     steps: int
     hours: float
     restarts: int
     licence: str
+    start: ModelCard | None = None
 
 
 def write_weights(
@@ -76,20 +97,24 @@ def write_weights(
 
 
 def _card(spec: TrainSpec, card: ModelCard, progress: TrainingProgress) -> ModelCard:
-    """The card of what was trained so far, but for the hash of its file."""
+    """The card of what was trained so far, but for the hash of its file.
+
+    Images, hours and data include those of the weights that the run started from.
+    """
+    before = progress.start.weights if progress.start else None
     ends = [res_for(Policy(spec.policy), gsd_m=g, input_px=spec.sides_px[0]) for g in LOG_GSD_M]
     weights = WeightsCard(
         file=f"{spec.name}.safetensors",
         sha256="",
         licence=progress.licence,
-        data=spec.data,
-        images_seen=progress.images_seen,
-        steps=progress.steps,
-        hours=round(progress.hours, 3),
+        data=tuple(dict.fromkeys((*(before.data if before else ()), *spec.data))),
+        images_seen=progress.images_seen + (before.images_seen if before else 0),
+        steps=progress.steps + (before.steps if before else 0),
+        hours=round(progress.hours + (before.hours if before else 0), 3),
         restarts=progress.restarts,
         command=_command(spec.name),
         notes=f"Input sides {spec.sides_px} px, hidden shares {spec.ratios}, start "
-        f"{spec.start_from or 'from scratch'}.{_options(spec)}",
+        f"{_start(spec, before)}.{_options(spec)}",
     )
     sizes = {**card.sizes, **dict(spec.sizes)}
     return replace(
@@ -100,6 +125,13 @@ def _card(spec: TrainSpec, card: ModelCard, progress: TrainingProgress) -> Model
         default_policy=spec.policy,
         res_range=(min(ends), max(ends)),
     )
+
+
+def _start(spec: TrainSpec, before: WeightsCard | None) -> str:
+    if not spec.start_from:
+        return "from scratch"
+    told = f" ({before.sha256[:8]}, {before.images_seen:,} images)" if before else ""
+    return f"from {Path(spec.start_from).name}{told}"
 
 
 def _options(spec: TrainSpec) -> str:

@@ -23,15 +23,15 @@ import torch
 from torch import Tensor
 
 from ...errors import ExplorerError
-from ...geo.imagery import Imagery
+from ...geo.imagery import NOT_STATED, Imagery
 from ...models.base import Objective, TrainingBatch
 from ...models.frequency import area
-from ...models.registry import create, families
+from ...models.registry import ModelCard, create, families
 from ..device import device, fabric_for, suit_attention, to_device, training_precision
 from .batches import Draw, draw_batch
 from .optimizers import optimizers_for
 from .previews import Previews
-from .publish import TrainingProgress, weights_licence, write_weights
+from .publish import TrainingProgress, card_beside, weights_licence, write_weights
 from .runs import RunError, TrainingRun, TrainSpec, TrainStep
 from .saving import in_brief, in_sentences, read_state, try_to_save, write_state
 
@@ -54,8 +54,10 @@ class Training:
         family = families()[self.network.card.family]
         if family.objective is None:
             raise RunError(f"{family.name} has no objective to train it with: choose another model.")
+        self.start: ModelCard | None = None
         if spec.start_from:
             self.load_weights(Path(spec.start_from))
+            self.start = card_beside(Path(spec.start_from))
         self.objective: Objective = family.objective(self.network, **dict(spec.objective))
         suit_attention(self.objective, self.device)
         self.ema = torch.optim.swa_utils.AveragedModel(
@@ -196,6 +198,9 @@ def train(
         run.open_data(imagery)
         training = _built(spec)
         training.licences = {source.name: source.licence for source in imagery}
+        if spec.start_from:
+            start = training.start.weights if training.start else None
+            training.licences["the weights it started from"] = start.licence if start else NOT_STATED
         main = training.fabric.is_global_zero
         with run.claimed() if main else nullcontext():
             if run.state_file.is_file():
@@ -333,5 +338,7 @@ def save(training: Training, run: TrainingRun) -> None:
     write_state(run.state_file, training.state())
     network = training.ema.module if training.step else training.network
     licence = weights_licence(training.licences, training.objective.teacher_licence)
-    progress = TrainingProgress(training.seen, training.step, training.hours, training.restarts, licence)
+    progress = TrainingProgress(
+        training.seen, training.step, training.hours, training.restarts, licence, training.start
+    )
     write_weights(run, training.spec, network, training.network.card, progress)

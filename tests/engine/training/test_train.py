@@ -29,7 +29,7 @@ from core.geo.crops import draw_crops
 from core.geo.imagery import NOT_STATED, FolderPictures, Imagery, folder_imagery
 from core.geo.tile import GeoError
 from core.models import load_checkpoint
-from core.models.registry import ModelCard, WeightsError, create
+from core.models.registry import ModelCard, WeightsError, create, read_card, write_card
 from core.models.scale_contrast import ScaleContrastObjective
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -451,6 +451,31 @@ def test_a_run_goes_on_from_weights_alone(tmp_path, spec, imagery):
     weights = tmp_path / "first" / "weights" / "smoke.safetensors"
     seen = losses(replace(spec, start_from=str(weights), steps=3), tmp_path / "second", imagery)
     assert len(seen) == 3
+    first, second = (
+        read_card(tmp_path / run / "weights" / "smoke.json").weights for run in ("first", "second")
+    )
+    assert first and second and second.steps == first.steps + 3
+    assert second.images_seen > first.images_seen and second.data == first.data
+    assert f"start from smoke.safetensors ({first.sha256[:8]}" in second.notes
+    assert second.licence == first.licence
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"), [("non-commercial use only, as a", "non-commercial"), (None, "not stated")]
+)
+def test_weights_inherit_the_licence_of_those_they_start_from(tmp_path, spec, imagery, licence, expected):
+    losses(spec, tmp_path / "first", imagery)
+    weights = tmp_path / "first" / "weights" / "smoke.safetensors"
+    card = read_card(weights.with_suffix(".json"))
+    if licence:
+        assert card.weights
+        write_card(replace(card, weights=replace(card.weights, licence=licence)), weights.parent)
+    else:
+        weights.with_suffix(".json").unlink()
+    losses(replace(spec, start_from=str(weights), steps=2), tmp_path / "second", imagery)
+    second = read_card(tmp_path / "second" / "weights" / "smoke.json").weights
+    assert second and second.licence.startswith(expected)
+    assert "the weights it started from" in second.licence
 
 
 def test_the_encoder_alone_takes_its_share_of_the_rate(spec, imagery):
