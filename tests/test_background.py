@@ -46,7 +46,7 @@ def test_it_outlives_the_process_that_started_it(a_package: Path):
     script += f"background.ROOT = Path({str(background.ROOT)!r})\n"
     command = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     script += f"background.launch(Path({str(a_package)!r}), [{command!r}])\n"
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2], timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[1], timeout=60)
     assert alive(a_package)
     wait_until(lambda: last_words(a_package))
     os.kill(int(last_words(a_package)), signal.SIGKILL)

@@ -109,7 +109,7 @@ def test_new_results_appear_without_a_reload(local_page: Page, place):
     before = len(exported(local_page, "CSV").splitlines())
     models = several(local_page, "Models")
     models.get_by_role("button", name="Clear all").click()
-    models.get_by_role("combobox").fill("colour_histogram")
+    models.get_by_role("combobox").fill("Colour histogram")
     local_page.keyboard.press("Enter")
     local_page.keyboard.press("Escape")
     local_page.get_by_test_id("stNumberInput").locator("input").first.fill("4")

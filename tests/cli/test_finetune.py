@@ -83,8 +83,8 @@ def test_a_published_recipe_runs_and_names_the_image_that_it_skipped(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--steps", "0"], "at least 1"), (["--model", "nobody"], "no model called"), ([], "states no ground "
-                                                                                           "sample distance"),
+        (["--steps", "0"], "at least 1"), (["--model", "nobody"], "no model called"),
+        (["--model", "scale_mae_tiny"], "states no ground sample distance"),
         (["--lr", "inf"], "lr must be above 0"), (["--seed", "-1"], "seed is -1; choose a whole number"),
         (["--size", "-5"], "size in pixels is -5"),
         (["--size", "0"], "size in pixels is 0"), (["--gsd-m", "-1"], "GSD is -1"),

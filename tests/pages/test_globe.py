@@ -201,6 +201,7 @@ def test_duplicate_places_are_marked(data: Path, open_page: Open) -> None:
     twice = np.tile(np.linspace(-100, 100, 20), 2)
     plain(data, "twins", embedding=vectors, centre_lon=twice, centre_lat=twice / 4)
     app = no_exception(open_page(PAGE, table="twins", place="5"))
+    app = no_exception(app.toggle(key="elsewhere").set_value(False).run())
     assert not app.error
     captions = [button.label for button in app.button if (button.key or "").startswith("strip near")]
     assert "the same" in captions[0]

@@ -38,7 +38,6 @@ def search_box(context: PanelContext) -> None:
             max_chars=gazetteer.LONGEST,
             live="150ms",
             width=340,
-            icon=":material/search:",
         )
         if text and text.strip():
             try:
@@ -53,8 +52,8 @@ def search_box(context: PanelContext) -> None:
                     type="primary" if number == 0 else "secondary",
                     on_click=_went(context, place),
                 )
-        elif said := state.recall(_WENT, ""):
-            st.caption(said)
+        elif arrival := state.recall(_WENT, ""):
+            st.caption(arrival)
     if api.take_rerun_request():
         st.rerun()
 

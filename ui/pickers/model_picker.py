@@ -46,7 +46,9 @@ def model_label(name: str) -> str:
     """The label of a network or a baseline in a list."""
     from core.viz.model_cards import model_title
 
-    return weights.title_of(name) if name in file_names() else model_title(name, cached.cards())
+    if weights.is_file(name, cached.weight_files()):
+        return weights.title_of(name)
+    return model_title(name, cached.cards())
 
 
 def show_untrained(place: str) -> bool:

@@ -95,6 +95,7 @@ OURS = {
     "ui/globe/panels/find.py": {"doubled"},
     "ui/globe/panels/groups.py": {"tried", "ways"},
     "ui/globe/panels/place.py": {"gsd"},
+    "ui/globe/place_search.py": {"arrival"},
     "ui/mask_lab/sections.py": {"spread.done", "spread.total"},
     "ui/scale_lab/rows.py": {"place", "done"},
     "ui/scale_lab/sections.py": {"spread", "rest", "policy_verdict(scored)"},

@@ -138,7 +138,7 @@ def show_neighbours(context: PanelContext, row: int) -> None:
     )
     st.caption(
         "Most similar first: the cosine similarity of the vectors, the nearest town, and the distance from "
-        f"the selected place. Yellow rings mark them on the maps. {few}{plain(found.note)}"
+        f"the selected place. Yellow rings mark them on the maps. {plain(few)}{plain(found.note)}"
     )
     if clicked is not None:
         api.select_place(clicked)
