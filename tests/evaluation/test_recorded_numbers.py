@@ -47,7 +47,7 @@ def test_every_trained_model_has_a_recorded_scale_series():
                 (d, s, p)
                 for d in LABELLED_TABLE
                 for s in SCALE_SERIES
-                for p in (card.default_policy, "author_eval")
+                for p in (card.default_policy, *(["author_eval"] if d == "eurosat" else []))
             } - {(r.data, r.scale, r.policy) for r in mine}
             assert not missing, f"{name}: {sorted(missing, key=str)[:3]}"
 
