@@ -23,7 +23,8 @@ TITLES = {
     "detail": "detail over that fill",
 }
 NARROW_LETTERS, WIDE_LETTERS = frozenset("iljtfr.,[]- "), frozenset("mwMW%")
-CELL_PADDING_PX, MAX_COLUMN_PX = 17, 190
+CELL_PADDING_PX, MAX_COLUMN_PX, MODEL_COLUMN_PX = 17, 190, 134
+"""The names of untrained networks are longer; Streamlit cuts them and shows them under the pointer."""
 
 
 def value_label(value: str | float | None) -> str:
@@ -147,7 +148,12 @@ def _columns(lines: list[dict[str, Any]], results: tuple[Result, ...]) -> dict[s
     return (
         text
         | shares
-        | {"model": st.column_config.TextColumn(width=_width("model", lines), pinned=True), "value": value}
+        | {
+            "model": st.column_config.TextColumn(
+                width=min(MODEL_COLUMN_PX, _width("model", lines)), pinned=True
+            ),
+            "value": value,
+        }
     )
 
 
