@@ -1,4 +1,4 @@
-/*! compare sources-sha256:46aa23c3081f2b9c425f6c335075d71f05aa66f8d1441c307036573ac0977e30 licences: compare.licences.txt */
+/*! compare sources-sha256:a313281e62d1c12e860413b1fde51000327d1b373b97cb2cd0234fc98c34f4de licences: compare.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);

@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:46aa23c3081f2b9c425f6c335075d71f05aa66f8d1441c307036573ac0977e30 licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:a313281e62d1c12e860413b1fde51000327d1b373b97cb2cd0234fc98c34f4de licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -32333,11 +32333,12 @@ var uz = class {
 	disc() {
 		let e = this.boxes.globe, [t, n] = [Number(this.looks.globe?.longitude), Number(this.looks.globe?.latitude)];
 		if (!e || this.mapView !== "globe" || !Number.isFinite(t + n)) return null;
-		let r = this.viewport("globe"), { width: i, height: a } = r, o = Array.from({ length: 30 }, (e, i) => r.project([t, n + 60 + i])[1] - a / 2);
+		let r = this.viewport("globe"), { width: i, height: a } = r, o = Array.from({ length: 30 }, (e, i) => r.project([t, n + 60 + i])[1] - a / 2), s = Math.max(...o.map(Math.abs));
 		return {
 			x: e.x + i / 2,
 			y: e.y + a / 2,
-			radius: Math.max(...o.map(Math.abs))
+			radius: s,
+			pane: e
 		};
 	}
 	cellsOf(e) {
@@ -32884,7 +32885,18 @@ var Cz = [
 	}
 	light() {
 		let e = this.scene?.disc();
-		for (let t of [this.glow, this.shade]) t.hidden = !e, e && (t.style.left = `${e.x - e.radius}px`, t.style.top = `${e.y - e.radius}px`, t.style.width = t.style.height = `${2 * e.radius}px`);
+		for (let t of [this.glow, this.shade]) {
+			if (t.hidden = !e, !e) continue;
+			let { radius: n, pane: r } = e, [i, a] = [e.x - n, e.y - n];
+			t.style.left = `${i}px`, t.style.top = `${a}px`, t.style.width = t.style.height = `${2 * n}px`;
+			let o = [
+				r.y - a,
+				i + 2 * n - r.x - r.width,
+				a + 2 * n - r.y - r.height,
+				r.x - i
+			];
+			t.style.clipPath = `inset(${o.map((e) => `${e}px`).join(" ")})`;
+		}
 	}
 	rendered() {
 		this.drawnAt !== null && this.scene?.points && this.scene.isComplete && (performance.measure("linked-globe:highlight", { start: this.drawnAt }), this.drawnAt = null);

@@ -370,15 +370,24 @@ class LinkedGlobe implements Instance<GlobeData> {
     scene.repaint();
   }
 
-  /** Keep the shading and the glow of the globe where the globe is. */
+  /** Keep the shading and the glow of the globe where the globe is, and inside its map. */
   private light(): void {
     const disc = this.scene?.disc();
     for (const node of [this.glow, this.shade]) {
       node.hidden = !disc;
       if (!disc) continue;
-      node.style.left = `${disc.x - disc.radius}px`;
-      node.style.top = `${disc.y - disc.radius}px`;
-      node.style.width = node.style.height = `${2 * disc.radius}px`;
+      const { radius, pane } = disc;
+      const [left, top] = [disc.x - radius, disc.y - radius];
+      node.style.left = `${left}px`;
+      node.style.top = `${top}px`;
+      node.style.width = node.style.height = `${2 * radius}px`;
+      const edges = [
+        pane.y - top,
+        left + 2 * radius - pane.x - pane.width,
+        top + 2 * radius - pane.y - pane.height,
+        pane.x - left,
+      ];
+      node.style.clipPath = `inset(${edges.map((edge) => `${edge}px`).join(" ")})`;
     }
   }
 

@@ -476,7 +476,7 @@ export class Scene {
   }
 
   /** The circle of the globe on screen; null for the flat map. */
-  disc(): { x: number; y: number; radius: number } | null {
+  disc(): { x: number; y: number; radius: number; pane: Box } | null {
     const box = this.boxes.globe;
     const [lon, lat] = [Number(this.looks.globe?.longitude), Number(this.looks.globe?.latitude)];
     if (!box || this.mapView !== "globe" || !Number.isFinite(lon + lat)) return null;
@@ -484,7 +484,8 @@ export class Scene {
     const { width, height } = viewport;
     // the limb is nearer than 90 degrees, because the camera is near
     const away = Array.from({ length: 30 }, (_, i) => viewport.project([lon, lat + 60 + i])[1]! - height / 2);
-    return { x: box.x + width / 2, y: box.y + height / 2, radius: Math.max(...away.map(Math.abs)) };
+    const radius = Math.max(...away.map(Math.abs));
+    return { x: box.x + width / 2, y: box.y + height / 2, radius, pane: box };
   }
 
   private cellsOf(side: Side): Cells | null {
