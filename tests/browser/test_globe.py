@@ -267,6 +267,22 @@ def test_arrow_keys_plus_and_minus_move_the_globe_and_nothing_else(
     assert told(local_page)["plane"] == projection
 
 
+def test_a_globe_wider_than_its_map_does_not_shade_the_projection(local_page: Page, scene: Locator) -> None:
+    def projection() -> NDArray[np.uint8]:
+        picture = np.asarray(Image.open(io.BytesIO(scene.screenshot())).convert("RGB"))
+        return picture[9:-9, picture.shape[1] // 2 + 2 : -9]  # without the rounded corners
+
+    local_page.mouse.click(*at(scene, 0.25, 0.5))
+    local_page.mouse.move(0, 0)
+    wait_until_rest(local_page)
+    before = projection()
+    for _ in range(4):
+        local_page.keyboard.press("+")
+    rested(local_page, "c[3] > 1.5")
+    wait_until_rest(local_page)
+    assert np.array_equal(projection(), before)
+
+
 def test_many_keys_end_at_the_pole_and_at_the_limits_of_zoom(local_page: Page, scene: Locator) -> None:
     local_page.mouse.click(*at(scene, 0.25, 0.5))
     for key in ("ArrowUp", "ArrowRight", "-"):

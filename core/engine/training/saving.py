@@ -51,9 +51,7 @@ def read_state(file: Path) -> dict[str, Any]:
     """A checkpoint, its checksum compared, read without running any code from it. Raises RunError."""
     try:
         return torch.load(io.BytesIO(unsealed(file.read_bytes())), map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as problem:  # a cut-off or hostile file can fail in any way; all mean the same to the user
+    except Exception as problem:  # a damaged or hostile file can fail in any way
         raise RunError(
             f"The checkpoint {file} cannot be read ({in_brief(problem)}): remove it to start again."
         ) from problem
