@@ -215,7 +215,7 @@ def in_all_variants(page: Page) -> dict[str, list[str]]:
     """The violations in light and dark, wide and narrow."""
     found = {}
     for scheme, ground in (("light", r"rgb\(2\d\d,"), ("dark", r"rgb\(\d\d?,")):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         for width in (1400, 400):
             page.set_viewport_size({"width": width, "height": 900})
             settled(page)

@@ -2,14 +2,14 @@
 
 import io
 import re
+from pathlib import Path
 
 import numpy as np
-from affine import Affine
 from PIL import Image
-from rasterio.io import MemoryFile
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import ROOT
+from tests.waves import waves, write_raster
 
 
 def upload_tab() -> None:
@@ -56,23 +56,9 @@ def test_no_placeholder_looks_like_an_entered_number():
     assert [path for path in sources if re.search(r'placeholder="[\d., ]+"', path.read_text())] == []
 
 
-def test_a_geotiff_that_states_its_scale_is_shown_without_another_click():
+def test_a_geotiff_that_states_its_scale_is_shown_without_another_click(tmp_path: Path):
+    content = write_raster(tmp_path / "field.tif", waves(256, 256)).read_bytes()
     app = AppTest.from_function(upload_tab, default_timeout=120).run()
-    app.file_uploader[0].set_value(("field.tif", geotiff(), "image/tiff")).run()
+    app.file_uploader[0].set_value(("field.tif", content, "image/tiff")).run()
     assert not app.exception and not app.error
     assert app.session_state["the view"].tile.ref.source == "upload"
-
-
-def geotiff() -> bytes:
-    with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff",
-            width=256,
-            height=256,
-            count=3,
-            dtype="uint8",
-            crs="EPSG:32632",
-            transform=Affine(10, 0, 500_000, 0, -10, 5_300_000),
-        ) as out:
-            out.write(np.random.default_rng(0).integers(0, 255, (3, 256, 256), np.uint8))
-        return memory.read()

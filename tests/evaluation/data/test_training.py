@@ -41,7 +41,7 @@ def test_an_image_that_cannot_be_decoded_is_passed_over_and_named(class_folders:
     imagery = training_imagery(DataSpec(str(class_folders)), (), 32)
     with pytest.raises(GeoError, match="cannot be decoded"):
         imagery.pictures[0]
-    assert imagery.pictures.failed == {spoilt}  # type: ignore[attr-defined]
+    assert imagery.pictures.failed == {spoilt}
     assert len(draw_crops([imagery], 32, 0, 0, range(60)).pixels) == 60
 
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 from PIL import Image
-from rasterio.transform import from_origin
 
 from core.engine.embedding.spec import EmbeddingSpec
 from core.geo import GeoError, TileSpec
+from tests.waves import write_raster
 from ui.shell import jobs, uploads
 from ui.shell.uploads import UploadedImagery, UploadError, store_upload
 
@@ -21,19 +20,10 @@ def job_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def raster():
-    with rasterio.MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff",
-            width=40,
-            height=30,
-            count=3,
-            dtype="uint8",
-            crs="EPSG:32610",
-            transform=from_origin(5e5, 4e6, 10, 10),
-        ) as file:
-            file.write(np.arange(3600, dtype="uint8").reshape(3, 30, 40))
-        return bytes(memory.read())
+def raster(tmp_path):
+    return write_raster(
+        tmp_path / "raster.tif", np.arange(3600, dtype="uint8").reshape(3, 30, 40)
+    ).read_bytes()
 
 
 def test_upload_is_stored_under_a_generated_name(raster):
