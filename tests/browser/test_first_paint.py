@@ -1,6 +1,7 @@
 """Every page as it loads: nothing moves, text can be read on a light and on a dark ground, headings are in
 order, pictures have names."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -50,6 +51,19 @@ def test_a_page_keeps_still_and_can_be_read(
     assert all(below - above <= 1 for above, below in pairwise(levels)), levels
     assert page.evaluate("unnamedImages()") == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_dialog_and_a_popover_can_be_read(local_page: Page, address: str, scheme: str) -> None:
+    page = loaded(local_page, f"{address}/Mask_Lab", 1400, scheme)
+    page.get_by_role("button", name="About Scale-MAE Tiny").click()
+    expect(page.get_by_text("Good at", exact=True)).to_be_visible()
+    assert page.evaluate("paleTexts()") == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name=re.compile("Own$")).click()
+    expect(page.get_by_role("dialog").get_by_text("Only this browser can see it")).to_be_visible()
+    wait_until_rest(page)
+    assert page.evaluate("paleTexts()") == []
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -84,7 +84,9 @@ def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
     st.set_page_config(
         page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide"
     )
-    st.html(STYLE)
+    # dialogs and popovers lie outside the element that Streamlit gives the theme's colour scheme
+    scheme = st.context.theme.type
+    st.html(STYLE + (f"<style>:root {{ color-scheme: {scheme} }}</style>" if scheme else ""))
     device_box = _sidebar()  # before the content, which would otherwise move when the sidebar appears
     st.title(title, anchor=False)
     if lead:
