@@ -56,11 +56,11 @@ def test_from_upload_to_map(local_page: Page, address: str, scene: Path) -> None
         page.get_by_role("button", name="Cancel"),
         page.get_by_role("button", name="Explore", exact=True),
     )
-    expect(cancel.or_(explore)).to_be_visible()
+    expect(cancel.or_(explore).first).to_be_visible()
     if cancel.is_visible():
         cancel.click()
         resume = page.get_by_role("button", name="Resume")
-        expect(resume.or_(explore)).to_be_visible()
+        expect(resume.or_(explore).first).to_be_visible()
         if resume.is_visible():
             resume.click()
     explore.click()
