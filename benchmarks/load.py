@@ -117,6 +117,7 @@ async def measure(
     async with asyncio.TaskGroup() as opening:
         tasks = [opening.create_task(_come(url, n)) for n in range(people)]
     crowd = [task.result() for task in tasks]
+    await _at_rest(server)
     moves: list[float] = []
     cpu, start = _cpu(server), time.perf_counter()
 
@@ -158,6 +159,16 @@ async def _come(url: str, number: int) -> Person:
     person.query = f"mask=random-75-s{number + 1}"
     await person.open()
     return person
+
+
+async def _at_rest(server: psutil.Process, patience_s: float = 120) -> None:
+    """Wait until the server has finished the imports and first pictures that follow its start."""
+    waited = time.perf_counter()
+    server.cpu_percent()
+    while time.perf_counter() - waited < patience_s:
+        await asyncio.sleep(2)
+        if server.cpu_percent() < 10:
+            return
 
 
 def _cpu(server: psutil.Process) -> float:
