@@ -26,6 +26,8 @@ SMOOTHING = (1.7319, 0.5695)
 """Damping of two Jacobi sweeps that together act as a Chebyshev polynomial on the upper part of the
 spectrum."""
 COARSEST_SWEEPS = 10
+DENSE_CELLS = 32 * 32
+"""Most cells of a coarsest grid that is solved by the inverse of its matrix instead of by sweeps."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,18 @@ class _Level:
     diagonal: Tensor
     inverse: Tensor
 
+    def dense_inverse(self) -> Tensor:
+        """Inverse of the operator's matrix, (b, n*n, n*n); the identity for visible cells."""
+        size = self.gap.shape[-1]
+        gap = self.gap.flatten(1)
+        cells = torch.arange(size * size, device=gap.device).view(size, size)
+        # The small share keeps the matrix regular where nothing is visible.
+        matrix = torch.diag_embed(torch.where(gap.bool(), self.diagonal.flatten(1) + 1e-4, 1.0))
+        for one, other in ((cells[:, 1:], cells[:, :-1]), (cells[1:], cells[:-1])):
+            one, other = one.flatten(), other.flatten()
+            matrix[:, one, other] = matrix[:, other, one] = -gap[:, one] * gap[:, other]
+        return torch.linalg.inv(matrix)
+
 
 @torch.no_grad()
 def harmonic_fill(images: Tensor, mean: Tensor, hidden: Tensor, patch: int) -> Tensor:
@@ -50,11 +64,12 @@ def harmonic_fill(images: Tensor, mean: Tensor, hidden: Tensor, patch: int) -> T
     """
     cells = divisors(patch)
     levels = [_level(hidden, cell) for cell in reversed(cells)]
+    dense = levels[-1].dense_inverse() if levels[-1].gap[0].numel() <= DENSE_CELLS else None
     steps = STEPS * max([1, *(math.ceil(math.log2(coarse / fine)) for coarse, fine in pairwise(cells))])
     gap, diagonal = levels[0].gap, levels[0].diagonal
     surface = torch.where(gap.bool(), mean, images)
     residual = (_neighbours(surface) - diagonal * surface).mul_(gap)
-    correction = _v_cycle(residual, levels)
+    correction = _v_cycle(residual, levels, dense)
     direction, energy = correction, _dot(residual, correction)
     for step in range(steps):
         applied = (diagonal * direction - _neighbours(direction)).mul_(gap)
@@ -63,7 +78,7 @@ def harmonic_fill(images: Tensor, mean: Tensor, hidden: Tensor, patch: int) -> T
         if step == steps - 1:
             break
         residual = residual.addcmul(applied, -length)
-        correction = _v_cycle(residual, levels)
+        correction = _v_cycle(residual, levels, dense)
         before, energy = energy, _dot(residual, correction)
         direction = correction + energy / before.clamp(min=1e-20) * direction
     return surface
@@ -104,18 +119,21 @@ def _smooth(cells: Tensor, right: Tensor, level: _Level, damping: tuple[float, .
     return cells
 
 
-def _v_cycle(right: Tensor, levels: list[_Level]) -> Tensor:
+def _v_cycle(right: Tensor, levels: list[_Level], dense: Tensor | None) -> Tensor:
     """About what solves the equations for the right-hand side `right`, zero outside the gaps.
 
-    Symmetric, as a preconditioner must be.
+    Symmetric, as a preconditioner must be. `dense`: the inverse of the coarsest grid's matrix.
     """
     here, below = levels[0], levels[1:]
+    if not below and dense is not None:
+        with torch.autocast(right.device.type, enabled=False):
+            return (right.flatten(2) @ dense).view_as(right) * here.gap
     if not below:
         return _smooth(torch.zeros_like(right), right, here, SMOOTHING * COARSEST_SWEEPS)
     cells = _smooth(SMOOTHING[0] * right * here.inverse, right, here, SMOOTHING[1:])
     left = (right + _neighbours(cells) - here.diagonal * cells).mul_(here.gap)
     times = here.gap.shape[-1] // below[0].gap.shape[-1]
-    coarse = _v_cycle(F.avg_pool2d(left, times) * times**2, below)
+    coarse = _v_cycle(F.avg_pool2d(left, times) * times**2, below, dense)
     cells = cells + F.interpolate(coarse, scale_factor=times, mode="bilinear", align_corners=False) * here.gap
     return _smooth(cells, right, here, SMOOTHING[::-1])
 
