@@ -11,16 +11,15 @@ import psutil
 import pytest
 from PIL import Image
 
+from core.background import REQUEST, BackgroundError
 from core.cli.verbs.evaluate.from_file import run_from_file
 from core.evaluation.cache import CACHE_VARIABLE, Cache
 from core.evaluation.errors import RecipeError
 from core.evaluation.plan import EvaluationPlan
 from core.evaluation.process import (
-    REQUEST,
     EvaluationRequest,
     EvaluationRun,
     EvaluationStatus,
-    read_request,
 )
 from core.evaluation.progress import EvaluationProgress
 from core.evaluation.protocols.knn import KnnSpec
@@ -61,7 +60,7 @@ def test_a_killed_evaluation_resumes_from_its_results(tmp_path, monkeypatch):
     run = EvaluationRun(tmp_path / "run")
     plan = EvaluationPlan(data=tuple(map(str, sets)), gsd_m=1.0, knn=KnnSpec(k=5))
     run.start(EvaluationRequest((plan,), COLOURS))
-    with pytest.raises(RecipeError, match="already running"):
+    with pytest.raises(BackgroundError, match="already running"):
         run.start(EvaluationRequest((plan,), COLOURS))
     wait_until(lambda: run.status.completed == 1)
     kill(run.folder)
@@ -113,7 +112,7 @@ def test_requests_and_statuses_survive_their_files(tmp_path):
     run = EvaluationRun(tmp_path / "run")
     assert run.request == request
     assert run.status == EvaluationStatus()
-    status = EvaluationStatus(2, ("one",), EvaluationProgress("text", 0.5, None), "same", "", ended=True)
+    status = EvaluationStatus(2, ("one",), EvaluationProgress("text", 0.5, None), "same", ended=True)
     run.write(status, now=True)
     assert run.status == status
     (run.folder / "status.json").write_text("{")
@@ -141,10 +140,10 @@ def test_an_invalid_request_is_refused_with_a_sentence(tmp_path, content, senten
     file = tmp_path / "request.json"
     file.write_bytes(content)
     with pytest.raises(RecipeError) as refused:
-        read_request(file)
+        EvaluationRun.read_request(file)
     assert sentence in str(refused.value) and "request.json" in str(refused.value)
     with pytest.raises(RecipeError, match="cannot be read"):
-        read_request(tmp_path / "none.json")
+        EvaluationRun.read_request(tmp_path / "none.json")
     assert os.sep not in str(refused.value)
 
 

@@ -227,7 +227,7 @@ def at_once(monkeypatch):
         with suppress(ValueError):  # what a test raises; the process would print it
             main(arguments)
 
-    monkeypatch.setattr("core.evaluation.process.launch", run)
+    monkeypatch.setattr("core.background.launch", run)
 
 
 def outcome():
@@ -540,8 +540,8 @@ def test_only_the_starter_stops_an_evaluation_on_a_shared_server(open_page, own_
 
     monkeypatch.setattr(ownership, "serves_others", lambda: True)
     monkeypatch.setattr(ownership.state, "owner", lambda: "me")
-    monkeypatch.setattr("core.evaluation.process.launch", lambda *_: None)
-    monkeypatch.setattr("core.evaluation.process.alive", lambda _: evaluations.run().exists)
+    monkeypatch.setattr("core.background.launch", lambda *_: None)
+    monkeypatch.setattr("core.background.alive", lambda _: evaluations.run().exists)
     evaluations.start((), ())
 
     def stop_button():

@@ -8,10 +8,8 @@ from core.evaluation.process import EvaluationRun
 from ui.evaluate import evaluations
 from ui.pickers.controls import duration
 from ui.shell.escaping import plain
-from ui.shell.ownership import may_control
+from ui.shell.ownership import NOT_YOURS, may_control
 from ui.shell.page import in_a_sentence
-
-NOT_YOURS = "Only the browser that started it can stop or resume it."
 
 
 def follow_evaluation(watched: bool) -> None:

@@ -12,6 +12,7 @@ from ui.shell.jobs import new_owner
 from ui.shell.permissions import serves_others
 
 STARTED_BY = "started-by"
+NOT_YOURS = "Only the browser that started it can stop or resume it."
 
 
 def visitor() -> str:

@@ -18,7 +18,7 @@ from core.viz.training import loss_figure, progress_figure, tile_strip
 from ui.pickers.controls import duration
 from ui.shell import cached
 from ui.shell.escaping import plain
-from ui.shell.ownership import may_control
+from ui.shell.ownership import NOT_YOURS, may_control
 from ui.shell.page import in_a_sentence
 from ui.shell.permissions import may
 from ui.shell.state import keep, recall, set_widget, widget, widget_value
@@ -29,7 +29,6 @@ SHOWN, SCRUBBED = "run shown", "preview step"
 FILMS = {"gif": "Previews as an animation (GIF)", "mp4": "Previews as a film (MP4)"}
 STRIP = 10
 """Tiles in the strip of progress; more previews are thinned out evenly."""
-NOT_YOURS = "Only the browser that started this run can stop or resume it."
 
 
 @st.fragment(run_every=2.0)

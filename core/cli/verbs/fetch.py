@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import ExplorerError
+from ...errors import ExplorerError, UsageError
+from ...evaluation.data.fetch_process import fetch_from_file
 from ...evaluation.data.fetching import fetch_set
 from ...evaluation.data.releases import (
     DATASET_RELEASES,
@@ -60,6 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "name",
+        nargs="?",
         help="weights: scale-mae (1.29 GB, pictures and embeddings), scale-mae-torchgeo (1.21 GB, embeddings "
         "only), efficientnet_lite0 (17 MB, the teacher of the preset laptop); "
         f"data sets: {', '.join(DATASET_RELEASES)}",
@@ -71,11 +73,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="folder of the file (default: data/weights, or data/sets where sets are found; "
         "a teacher always goes to data/wheels)",
     )
+    parser.add_argument(
+        "--spec",
+        type=Path,
+        metavar="FILE",
+        help="read name and folder of a data set from a JSON file, such as "
+        '{"name": "eurosat", "folder": "data/sets"}; status.json beside it tells the progress',
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object about the file")
 
 
 def run(args: argparse.Namespace) -> int:
     """Fetch, verify, report."""
+    if args.spec is not None:
+        if args.name or args.to or args.json:
+            raise UsageError("--spec already names the set and its folder: leave out the other arguments.")
+        fetch_from_file(args.spec)
+        return 0
+    if args.name is None:
+        raise UsageError("Name weights or a data set to download, or a file that does (--spec FILE).")
     if data_set := dataset_release(args.name):
         return _fetch_data_set(data_set, args.to or FETCHED_FOLDER, as_json=args.json)
     from ...models.checkpoints.releases import RELEASES

@@ -1,14 +1,14 @@
 """The form that downloads a labelled set: only where the internet is on, with size, licence and progress."""
 
-import threading
-
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.evaluation.data.fetching import FetchSetError
-from core.evaluation.data.releases import DATASET_RELEASES
+from core import background
+from core.evaluation.data.fetch_process import FetchRequest, FetchStatus
+from core.evaluation.data.releases import DATASET_RELEASES, FETCHED_FOLDER
 from core.net.download import DownloadProgress
 from ui.evaluate import downloads
+from ui.shell import ownership
 
 
 def script():
@@ -21,17 +21,30 @@ def script():
 def online_without_sets(monkeypatch, tmp_path):
     monkeypatch.setenv("EARTH_MAE_ONLINE", "1")
     monkeypatch.setenv("EARTH_MAE_ALLOW", "train")
+    monkeypatch.setenv("EARTH_MAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(downloads, "data_folders", lambda: (tmp_path,))
-    monkeypatch.setattr(downloads, "_current", [])
+
+
+@pytest.fixture
+def process(monkeypatch):
+    """Stands in for the process: running from its launch until it is cleared."""
+    launched = []
+    monkeypatch.setattr(background, "launch", lambda folder, arguments: launched.append(arguments))
+    monkeypatch.setattr(background, "alive", lambda folder: bool(launched))
+    return launched
 
 
 def page():
     return AppTest.from_function(script, default_timeout=60).run()
 
 
-def pressed(app, label):
-    next(button for button in app.button if button.label == label).click()
-    return app.run()
+def button(app, label):
+    return next(button for button in app.button if button.label == label)
+
+
+def end(process, **status):
+    downloads.run().write(FetchStatus(**status, ended=True), now=True)
+    process.clear()
 
 
 def test_nothing_is_offered_offline_or_to_visitors(monkeypatch):
@@ -43,58 +56,86 @@ def test_nothing_is_offered_offline_or_to_visitors(monkeypatch):
     assert not page().selectbox
 
 
-def test_size_licence_and_page_are_said_before_the_download(tmp_path):
+def test_size_licence_and_page_are_shown_before_the_download(tmp_path):
     app = page()
     assert "WHU-RS19" in app.selectbox[0].options and "AID" not in app.selectbox[0].options
-    said = app.caption[0].value
+    caption = app.caption[0].value
     release = DATASET_RELEASES["eurosat"]
     for text in (release.size, "MIT", "address not verified", "zenodo.org"):
-        assert text in said
+        assert text in caption
     (tmp_path / "EuroSAT_RGB.zip").write_bytes(b"")
     assert "EuroSAT RGB" not in page().selectbox[0].options
 
 
-def test_a_download_shows_its_progress_and_its_end(monkeypatch):
-    going, finish = threading.Event(), threading.Event()
-
-    def fetch(release, *, progress):
-        progress(DownloadProgress(30_000_000, 90_000_000, 1e6))
-        going.set()
-        assert finish.wait(60)
-
-    monkeypatch.setattr(downloads, "fetch_set", fetch)
-    app = pressed(page(), "Download")
-    assert going.wait(60)
+def test_a_download_shows_its_progress_and_its_end_in_every_session(process, tmp_path):
+    app = button(page(), "Download").click().run()
+    assert process[0][0] == "fetch"
+    assert downloads.run().request == FetchRequest("eurosat", str(FETCHED_FOLDER.resolve()))
+    assert "connecting" in progress_text(app)
+    downloads.run().write(FetchStatus(DownloadProgress(30_000_000, 90_000_000, 1e6)), now=True)
+    app = page()  # another session, or this one after a restart of the server
+    assert "30 of 90 MB, about 60 s left" in progress_text(app)
+    assert not app.selectbox and button(app, "Stop the download")
+    downloads.run().write(FetchStatus(DownloadProgress(90, 90, 1e6)), now=True)
+    assert "checking the file" in progress_text(app.run())
+    (tmp_path / "EuroSAT_RGB.zip").write_bytes(b"")
+    end(process)
     app.run()
-    assert not app.selectbox and "Stop the download" in [button.label for button in app.button]
-    finish.set()
-    downloads._current[0].thread.join(60)
-    app.run()
-    assert "EuroSAT RGB is here" in app.success[0].value
+    assert "EuroSAT RGB is here" in app.success[0].value and app.selectbox
 
 
-def test_a_download_stops_on_request(monkeypatch):
-    stopping = threading.Event()
-
-    def fetch(release, *, progress):
-        assert stopping.wait(60)
-        progress(DownloadProgress(1, 2, 1.0))
-        raise AssertionError("it went on")
-
-    monkeypatch.setattr(downloads, "fetch_set", fetch)
-    app = pressed(pressed(page(), "Download"), "Stop the download")
-    stopping.set()
-    downloads._current[0].thread.join(60)
-    app.run()
-    assert "continues from there" in app.error[0].value and app.selectbox
+def progress_text(app):
+    return app.get("progress")[0].proto.text
 
 
-def test_a_failed_download_is_one_sentence(monkeypatch):
-    def fetch(release, *, progress):
-        raise FetchSetError("EuroSAT_RGB.zip is *not* the published file.")
+def test_a_download_stops_on_request_and_is_offered_first_afterwards(process):
+    app = page()
+    app.selectbox[0].select("WHU-RS19").run()
+    button(app, "Download").click().run()
+    app = button(app, "Stop the download").click().run()
+    assert downloads.run().stop_requested and button(app, "Stop the download").disabled
+    end(process)
+    app = page()
+    assert "Download it again to resume" in app.info[0].value and not app.error
+    assert app.selectbox[0].value == "whu_rs19"
+    button(app, "Download").click().run()
+    assert not downloads.run().stop_requested
 
-    monkeypatch.setattr(downloads, "fetch_set", fetch)
-    app = pressed(page(), "Download")
-    downloads._current[0].thread.join(60)
-    app.run()
+
+def test_a_failed_download_is_one_sentence(process):
+    button(page(), "Download").click().run()
+    end(process, problem="EuroSAT_RGB.zip is *not* the published file.")
+    app = page()
     assert "not" in app.error[0].value and "*not*" not in app.error[0].value.replace("\\*", "")
+
+
+def test_a_killed_download_is_reported(process):
+    button(page(), "Download").click().run()
+    process.clear()
+    assert "interrupted: download the set again to resume it" in page().error[0].value
+
+
+def test_a_second_browser_is_told_that_a_download_is_running(process, monkeypatch):
+    app = page()
+    downloads.run().start(FetchRequest("eurosat", ""))
+    alive = iter([False, False])  # the page was drawn before the other browser started
+    monkeypatch.setattr(background, "alive", lambda folder: next(alive, True))
+    app = button(app, "Download").click().run()
+    assert "Another download is already running" in app.error[0].value
+    assert len(process) == 1
+
+
+def test_only_the_starter_stops_a_download_on_a_shared_server(process, monkeypatch):
+    monkeypatch.setattr(ownership, "serves_others", lambda: True)
+    monkeypatch.setattr(ownership.state, "owner", lambda: "me")
+    app = button(page(), "Download").click().run()
+    assert not button(app, "Stop the download").disabled
+    monkeypatch.setattr(ownership.state, "owner", lambda: "somebody else")
+    assert button(page(), "Stop the download").disabled
+
+
+def test_an_unreadable_request_is_no_download(process):
+    downloads.run().folder.mkdir(parents=True)
+    (downloads.run().folder / background.REQUEST).write_text("{")
+    app = page()
+    assert not app.exception and not app.error and app.selectbox

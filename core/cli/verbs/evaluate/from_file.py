@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ....errors import ExplorerError
 from ....evaluation.baselines.colours import COLOUR_HISTOGRAM
 from ....evaluation.cache import Cache
 from ....evaluation.process import (
@@ -18,7 +17,6 @@ from ....evaluation.process import (
     EvaluationRun,
     EvaluationStatus,
     advanced,
-    read_request,
 )
 from ....evaluation.rerun import explain, fill_of
 from ....evaluation.results import Result
@@ -34,25 +32,16 @@ def run_from_file(file: Path, stored: Cache) -> int:
     """
     run, status = EvaluationRun(file.parent), EvaluationStatus()
     try:
-        for step in _steps(read_request(file), stored):
+        for step in _steps(run.read_request(file), stored):
             run.write(step, now=step.completed > status.completed)
             status = step
             if run.stop_requested:
                 break
     except Exception as problem:
-        run.write(replace(status, problem=_sentence(problem), ended=True), now=True)
+        run.write(replace(status, problem=run.reason(problem), ended=True), now=True)
         raise
     run.write(replace(status, ended=True), now=True)
     return 0
-
-
-def _sentence(problem: Exception) -> str:
-    if isinstance(problem, ExplorerError):
-        return str(problem)
-    return (
-        f"The evaluation failed unexpectedly ({type(problem).__name__}); its output.txt on the server has "
-        "details. Start it again, or with fewer models."
-    )
 
 
 def _steps(request: EvaluationRequest, stored: Cache) -> Iterator[EvaluationStatus]:
