@@ -159,8 +159,8 @@ def figure(
     """
     _require(kind, dpi, width_mm)
     with mpl.rc_context({"svg.hashsalt": "earth-mae", **FONTS}):
-        drawn = publication(result, verdict, title, width_mm=width_mm, captioned=captioned)
-        return _saved(drawn, kind, dpi, json.dumps(result.recipe.to_json()))
+        plot = publication(result, verdict, title, width_mm=width_mm, captioned=captioned)
+        return _saved(plot, kind, dpi, json.dumps(result.recipe.to_json()))
 
 
 def series_sheet(
@@ -179,8 +179,8 @@ def series_sheet(
     thanked = dict.fromkeys(recipe.credit for recipe in recipes if recipe.credit)
     caption = " · ".join((*dict.fromkeys(recipe.model for recipe in recipes), *thanked))
     with mpl.rc_context({"svg.hashsalt": "earth-mae", **FONTS}):
-        drawn = contact_sheet(rows_of(results), caption, width_mm=width_mm)
-        return _saved(drawn, kind, dpi, _recipes(results))
+        plot = contact_sheet(rows_of(results), caption, width_mm=width_mm)
+        return _saved(plot, kind, dpi, _recipes(results))
 
 
 def animation(results: Sequence[Reconstruction], kind: str = "gif", *, seconds: float = 0.8) -> bytes:
@@ -219,8 +219,8 @@ def training_animation(run: TrainingRun, kind: str = "gif", *, seconds: float = 
     return _animated(frames(rows, TRAINING_PX), kind, seconds, json.dumps(asdict(spec)))
 
 
-def _animated(drawn: Sequence[Pixels], kind: str, seconds: float, comment: str) -> bytes:
-    return mp4(drawn, seconds) if kind == "mp4" else gif(drawn, seconds, comment)
+def _animated(frames: Sequence[Pixels], kind: str, seconds: float, comment: str) -> bytes:
+    return mp4(frames, seconds) if kind == "mp4" else gif(frames, seconds, comment)
 
 
 def _require_animation(kind: str, seconds: float) -> None:
@@ -248,13 +248,13 @@ def _require(kind: str, dpi: int, width_mm: float) -> None:
         )
 
 
-def _saved(drawn: Figure, kind: str, dpi: int, recipe: str) -> bytes:
+def _saved(plot: Figure, kind: str, dpi: int, recipe: str) -> bytes:
     metadata = {
         "svg": {"Description": recipe, "Date": None},
         "pdf": {"Subject": recipe, "CreationDate": None},
     }.get(kind, {"Description": recipe})
     out = io.BytesIO()
-    drawn.savefig(out, format=kind, dpi=dpi, metadata=metadata)
+    plot.savefig(out, format=kind, dpi=dpi, metadata=metadata)
     return out.getvalue()
 
 

@@ -195,7 +195,7 @@ def view_from_params(
 
 def ignored_parameter(name: str) -> str:
     """Return the message about an unknown parameter of a link."""
-    return f'The link says "{name[:40]}", which means nothing here and was left out.'
+    return f'The link has a parameter "{name[:40]}", which is unknown here and was ignored.'
 
 
 def view_from_json(text: str, default: PageView, **known: Any) -> Restored:
@@ -369,4 +369,4 @@ class _Reader:
 
     def _leave_out(self, name: str, why: str) -> None:
         self.good.pop(name, None)
-        self.ignored.append(f'The "{name}" of the link was left out: {why}')
+        self.ignored.append(f'The "{name}" of the link was ignored: {why}')

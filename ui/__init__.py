@@ -2,6 +2,6 @@
 
 import os
 
-# Threads of torch that wait by spinning take a busy machine's cores from each other: a picture of 0.03 s then
-# took 7. Set before torch loads.
+# Torch threads that spin while they wait compete for the cores of a busy machine: an image that takes 0.03 s
+# then took 7 s. Set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

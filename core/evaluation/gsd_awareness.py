@@ -37,6 +37,6 @@ def gsd_awareness(model: str, weights: str | None, results: Sequence[Result] | N
         else "It does better with a wrong GSD"
     )
     return (
-        f"{verdict}: the right one gains {gain} dB over one wrong by {WRONG_BY:g} "
+        f"{verdict}: the right one gains {gain} dB over one wrong by a factor of {WRONG_BY:g} "
         f"({100 * RATIO:g} % hidden, {best.recipe.data})."
     )

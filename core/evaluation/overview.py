@@ -26,7 +26,7 @@ KINDS = (CLASSIFY, CLASSIFY_COARSE, SEGMENT, RECONSTRUCT)
 
 @dataclass(frozen=True)
 class Task:
-    """What results have in common that may stand in one column: kind, set, test images and metric."""
+    """What results in one column have in common: kind, set, test images and metric."""
 
     kind: str
     data: str

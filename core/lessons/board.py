@@ -53,7 +53,7 @@ class Boards:
                 del self._boards[own[0]]
             elif len(self._boards) >= MOST_BOARDS:
                 raise BoardError(
-                    f"This server already has {MOST_BOARDS} classes, the most it allows: "
+                    f"This server already has {MOST_BOARDS} classes, the maximum: "
                     "try again when some of them have ended."
                 )
             code = "".join(secrets.choice(LETTERS) for _ in range(CODE_LENGTH))

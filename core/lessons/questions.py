@@ -68,12 +68,12 @@ class Number:
         """Compare two numbers."""
         assert isinstance(answer, float | int) and isinstance(prediction, float | int)
         unit = f" {self.unit}" if self.unit else ""
-        said = f"You predicted {prediction:.3g}{unit}; measured: {answer:.3g}{unit}."
+        summary = f"You predicted {prediction:.3g}{unit}; measured: {answer:.3g}{unit}."
         if self.factor:
             off = max(answer, prediction) / max(min(answer, prediction), 1e-9)
-            return QuestionVerdict(off <= self.near, f"{said} That is off by a factor of {off:.1f}.")
+            return QuestionVerdict(off <= self.near, f"{summary} That is off by a factor of {off:.1f}.")
         off = abs(answer - prediction)
-        return QuestionVerdict(off <= self.near, f"{said} That is off by {off:.2g}{unit}.")
+        return QuestionVerdict(off <= self.near, f"{summary} That is off by {off:.2g}{unit}.")
 
     def text(self, prediction: Prediction) -> str:
         """The prediction as a short label for a histogram."""
@@ -165,8 +165,8 @@ class Patches:
                 "No patch is chosen yet: click one, or move with the arrow keys and press space."
             )
         if not self.least <= len(cells) <= self.most:
-            wanted = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
-            raise PredictionError(f"{len(cells)} patches are chosen: choose {wanted}.")
+            allowed = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
+            raise PredictionError(f"{len(cells)} patches are chosen: choose {allowed}.")
         return cells
 
     def judge(self, answer: AnswerValue, prediction: Prediction) -> QuestionVerdict:

@@ -29,19 +29,19 @@ def source_of(function: Callable[..., Any], package: str = "core") -> str:
             imports |= {
                 alias.asname or alias.name: _written(node, alias, function.__module__) for alias in node.names
             }
-    wanted, waiting = set[str](), [function.__name__]
+    needed, waiting = set[str](), [function.__name__]
     while waiting:
         name = waiting.pop()
-        if name in wanted:
+        if name in needed:
             continue
-        wanted.add(name)
+        needed.add(name)
         if name in defined:
             waiting += _names(defined[name])
     kept = sorted(
-        {id(node): node for name, node in defined.items() if name in wanted}.values(), key=lambda n: n.lineno
+        {id(node): node for name, node in defined.items() if name in needed}.values(), key=lambda n: n.lineno
     )
     body = "\n\n".join("\n".join(lines[_first(node) - 1 : node.end_lineno]) for node in kept)
-    head = "\n".join(sorted({imports[name] for name in wanted if name in imports}))
+    head = "\n".join(sorted({imports[name] for name in needed if name in imports}))
     return f"{head}\n\n{body}".replace("from core", f"from {package}")
 
 

@@ -143,8 +143,8 @@ class Lesson:
         """What `explore` found, in one sentence."""
         if self.explore is self.measure:
             return self.conclude(found).says
-        said = "; ".join(f"{name}: {value:.3g}" for name, value in found.numbers.items())
-        return f"{said[:1].upper()}{said[1:]}."
+        numbers = "; ".join(f"{name}: {value:.3g}" for name, value in found.numbers.items())
+        return f"{numbers[:1].upper()}{numbers[1:]}."
 
 
 def check(lesson: Lesson, finding: Finding, prediction: Prediction) -> Checked:

@@ -26,7 +26,7 @@ TERMS = {
     "paired": "compared image by image, so that what makes an image hard for both models cancels out",
     "distillation": "training a small network (the student) to imitate a larger one (the teacher)",
     "relation": "how strongly each patch is tied to each other patch inside a network",
-    "contrastive": "trained so that two views of one picture get similar vectors, and other pictures "
+    "contrastive": "trained so that two views of one image get similar vectors, and different images "
     "different ones",
     "encoder": "the part of the network that turns patches into vectors",
     "decoder": "the part of the network that turns vectors back into pixels",

@@ -115,7 +115,7 @@ def worksheet(lesson: Lesson, number: int, bench: Bench) -> bytes:
     sheet.lines(2)
     sheet.text(f"Try. {lesson.try_this} What do you see?", bold=True)
     sheet.lines(3)
-    sheet.text("Check. What did the network measure, and how near were you?", bold=True)
+    sheet.text("Check. What was measured with the network, and how close were you?", bold=True)
     sheet.lines(2)
     sheet.text("Why is it so? Explain it in your own words.", bold=True)
     sheet.lines(3)

@@ -81,9 +81,8 @@ def masked_mean(error: Tensor, hidden: Tensor, log_each: bool = False) -> Tensor
 class Centring:
     """Pixels relative to a base: pixel = base + scale * network value.
 
-    `base` (b, c, s, s), `scale` (b, 1, 1, 1),.
-
-    `offset` (b, c, 1, 1) is what is subtracted from visible pixels before the encoder.
+    `base` (b, c, s, s), `scale` (b, 1, 1, 1); `offset` (b, c, 1, 1) is subtracted from visible pixels before
+    the encoder.
     """
 
     base: Tensor

@@ -105,7 +105,11 @@ def _timm_architecture(folder: Path) -> str:
     """The architecture that a config.json of timm names; empty where there is none."""
     with suppress(OSError, ValueError, RecursionError):
         file = folder / "config.json"
-        said = json.loads(file.read_bytes()) if file.stat().st_size <= MAX_CONFIG_BYTES else None
-        if isinstance(said, dict) and isinstance(said.get("architecture"), str) and "pretrained_cfg" in said:
-            return said["architecture"]
+        config = json.loads(file.read_bytes()) if file.stat().st_size <= MAX_CONFIG_BYTES else None
+        if (
+            isinstance(config, dict)
+            and isinstance(config.get("architecture"), str)
+            and "pretrained_cfg" in config
+        ):
+            return config["architecture"]
     return ""

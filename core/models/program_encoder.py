@@ -1,6 +1,6 @@
 """Exported networks, ONNX and .pt2 files, as encoders. They run in a child process with limits.
 
-A program takes pictures (b, 3, s, s), and may take their `res` (b,) beside. Of its outputs, a vector (b, d),
+A program takes pictures (b, 3, s, s), and may also take their `res` (b,). Of its outputs, a vector (b, d),
 tokens (b, n, d) or a feature map (b, d, h, w) is used, the first of each kind.
 """
 
@@ -108,7 +108,7 @@ class ProgramEncoder(ForeignEncoder):
             parts.append(found[: len(pictures) - start])
         together = np.concatenate(parts)
         if not np.isfinite(together).all():
-            raise ModelInputError(f"{self.card.name} gives values that are no numbers: export it again.")
+            raise ModelInputError(f"{self.card.name} returns values that are not finite: export it again.")
         return torch.from_numpy(together.astype(np.float32)).to(self.place.device)
 
 
@@ -192,7 +192,7 @@ def _measured(model: ProgramEncoder) -> ProgramEncoder:
     if not 1 <= card.input_px // max(patch, 1) <= MAX_GRID or card.input_px % patch:
         raise CheckpointError(
             f"{model.path.name} gives {found.shape[1]} tokens for pictures of {card.input_px} px, "
-            "which is no square grid: export its vector alone."
+            "which do not form a square grid: export its vector alone."
         )
     model.vector_dim = (
         int(model._run(signature.vector, grey, res).shape[-1]) if signature.vector else int(width)

@@ -188,9 +188,9 @@ def load_shipped(model: Any, card: ModelCard) -> None:
             "restore it from the repository."
         )
     state = {key: tensor.float() for key, tensor in load_file(path).items()}
-    wanted = {key: tensor.shape for key, tensor in model.state_dict().items()}
-    misfits = [key for key, tensor in state.items() if tensor.shape != wanted.get(key)]
-    missing = [key for key in wanted if key not in state and not key.endswith("pos_embed")]
+    expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    misfits = [key for key, tensor in state.items() if tensor.shape != expected.get(key)]
+    missing = [key for key in expected if key not in state and not key.endswith("pos_embed")]
     if missing or misfits:
         raise WeightsError(
             f"{path.name} does not match {card.name}: "
@@ -265,12 +265,12 @@ def read_card(written: Path) -> ModelCard:
     Raises WeightsError, ModelNameError.
     """
     try:
-        said = json.loads(written.read_text())
-        family = find_family(said.pop("family", written.stem))[0]
-        card = card_for(family, written.stem, said.pop("sizes"))
-        fields: dict[str, Any] = {**said.pop("weights"), "data": tuple(said.pop("data"))}
+        values = json.loads(written.read_text())
+        family = find_family(values.pop("family", written.stem))[0]
+        card = card_for(family, written.stem, values.pop("sizes"))
+        fields: dict[str, Any] = {**values.pop("weights"), "data": tuple(values.pop("data"))}
         weights = WeightsCard(**fields)
-        tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
+        tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         return replace(card, weights=weights, **tuples)
     except ModelNameError:
         raise
@@ -287,7 +287,7 @@ def write_card(card: ModelCard, folder: Path = WEIGHTS_FOLDER) -> Path:
 
     assert card.weights is not None
     weights = asdict(card.weights)
-    said = {
+    values = {
         "family": card.family,
         "mean": card.mean,
         "std": card.std,
@@ -299,4 +299,4 @@ def write_card(card: ModelCard, folder: Path = WEIGHTS_FOLDER) -> Path:
         "data": weights.pop("data"),
         "weights": weights,
     }
-    return write_atomic(folder / f"{card.name}.json", json.dumps(said, indent=1).encode() + b"\n")
+    return write_atomic(folder / f"{card.name}.json", json.dumps(values, indent=1).encode() + b"\n")

@@ -36,7 +36,7 @@ class LoadReport:
         if self.left_over:
             sentences.append(f"In the file and left out: {few(self.left_over)}.")
         if self.ignored:
-            sentences.append(f"Passed over beside the weights: {', '.join(self.ignored)}.")
+            sentences.append(f"Ignored beside the weights: {', '.join(self.ignored)}.")
         sentences += [f"Assumed: {assumed}." for assumed in self.assumed]
         return (*sentences, *self.notices)
 

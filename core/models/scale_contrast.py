@@ -264,7 +264,7 @@ class ScaleContrastObjective(Objective):
 
     @torch.no_grad()
     def finish(self, network: nn.Module, batches: Iterable[TrainingBatch]) -> None:
-        """Settle the whitening from whole pictures."""
+        """Compute the final whitening from whole images."""
         assert isinstance(network, ScaleContrast)
         seen = [network.summary(*network.levels(batch.images, batch.res, None)) for batch in batches]
         network.whitening.settle([torch.cat(part) for part in zip(*seen, strict=True)], self.ridge)
@@ -274,7 +274,7 @@ def whitening(covariance: Tensor, width: int, ridge: float) -> Tensor:
     """The map that gives the `width` strongest directions of standardised values equal spread, (n, width).
 
     Eigenvalues of the correlation matrix are raised by `ridge` times the largest, so that faint directions
-    are not blown up.
+    are not amplified.
     """
     spread = covariance.diagonal().clamp(min=1e-8).sqrt()
     values, directions = torch.linalg.eigh((covariance / spread / spread[:, None]).double())

@@ -171,7 +171,7 @@ class ScaleMAE(BandDecoder, VisionTransformer):
     `head_scale` is how much the heads enlarge: 8 in the paper, for patches of 16 px; 4 lines the low band up
     with patches of 8 px. `centre` says what the network works relative to (core.models.frequency.centre_on);
     files of others keep `dataset`. `unet_widths` replaces pyramid and heads by a U-Net over the harmonic fill
-    (core.models.fill_unet), which paints both bands.
+    (core.models.fill_unet), which predicts both bands.
     """
 
     def __init__(self, config: ScaleMAEConfig) -> None:

@@ -118,9 +118,9 @@ class SDMAE(PixelDecoder):
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Move the momentum branch towards the base branch by 1 - momentum (parameters only.
+        """Move the momentum branch towards the base branch by 1 - momentum.
 
-        BatchNorm keeps its own statistics).
+        Parameters only: BatchNorm keeps its own statistics.
         """
         for slow, fast in zip(self.momentum_ctr.parameters(), self.base_ctr.parameters(), strict=True):
             slow.lerp_(fast, 1 - self.momentum)

@@ -31,7 +31,7 @@ block."""
 
 
 class UntrainedTailError(ModelInputError):
-    """A distilled student was asked for tokens from behind the relations it was trained on."""
+    """A distilled student was asked for tokens from beyond the relations it was trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,10 +143,10 @@ def default_teacher_block(teacher_depth: int, student_depth: int) -> int:
 class TinyMIMObjective(Objective):
     """Losses `qk` and `vv`: the student's last relations against those of a frozen teacher's block.
 
-    `teacher` is a network, a name of the registry or a file of weights; it stands outside the module, so that
-    checkpoints of the student do not carry it. Teacher and student see the same ground with the same res, the
-    teacher at the size that gives it the same grid; the student's colours are jittered by `colour`. `pooling`
-    is written to the student's card. Raises ModelInputError where heads or grids do not fit.
+    `teacher` is a network, a name of the registry or a file of weights; it is kept outside the module, so
+    that checkpoints of the student do not carry it. Teacher and student see the same ground with the same
+    res, the teacher at the size that gives it the same grid; the student's colours are jittered by `colour`.
+    `pooling` is written to the student's card. Raises ModelInputError where heads or grids do not fit.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Colour:
-    """Strengths of torchvision's ColorJitter and the chances that it and greyness befall a picture."""
+    """Strengths of torchvision's ColorJitter and the chances that it and conversion to grey are applied."""
 
     brightness: float = 0.4
     contrast: float = 0.4

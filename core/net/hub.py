@@ -151,7 +151,7 @@ def _answered(name: str, work: Callable[[], Found]) -> Found:
         else:
             why = f"cannot be reached (the hub answers {status}): try again later"
     except ValueError as problem:
-        why = f"gets an answer that is none of the hub's ({type(problem).__name__}): check HF_ENDPOINT"
+        why = f"returns something that the hub never does ({type(problem).__name__}): check HF_ENDPOINT"
     # HTTPError: that of the HTTP client which the library uses
     except (errors.HTTPError, OSError) as problem:  # pyright: ignore[reportPrivateImportUsage]
         why = f"cannot be reached ({type(problem).__name__}): check the network, then try again"

@@ -1,6 +1,6 @@
 """Run one paper's experiment: measure the speed, fix the number of images, train both arms, score, record.
 
-Everything lies in one folder: `plan.json`, one run of core.engine.training.train for each arm and seed,
+Everything is stored in one folder: `plan.json`, one run of core.engine.training.train for each arm and seed,
 vectors and scores, `<name>.json` at the end. An interrupted command resumes there: finished runs are not
 trained again, and the number of images stays.
 """
@@ -65,8 +65,8 @@ def run_claim(
     planned = experiment.of(max(1, budget.pictures // experiment.ours.batch))
     names = tuple(kind.name for kind in found.imagery)
     arms: list[tuple[TrainedArm, list[Candidate]]] = []
-    said = STATEMENTS[experiment.name]
-    for label, base in ((said.ours, planned.ours), (said.other, planned.other)):
+    statement = STATEMENTS[experiment.name]
+    for label, base in ((statement.ours, planned.ours), (statement.other, planned.other)):
         runs: list[TrainedRun] = []
         subjects: list[Candidate] = []
         for seed in planned.seeds:
@@ -123,8 +123,8 @@ def _budget(
     yield f"Measuring the training speed of both arms, {2 * PACE_SECONDS:.0f} s."
     paces = (pace(experiment.ours, imagery), pace(experiment.other, imagery))
     batch = experiment.ours.batch
-    wanted = pictures or minutes * 60 * min(paces)
-    whole = max(1, round(wanted / batch)) * batch
+    target = pictures or minutes * 60 * min(paces)
+    whole = max(1, round(target / batch)) * batch
     budget = Budget(whole, minutes, (round(paces[0], 1), round(paces[1], 1)))
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(kept, json.dumps(asdict(budget)).encode())
@@ -138,11 +138,11 @@ def _budget(
 
 def _read_budget(kept: Path) -> Budget:
     try:
-        said = json.loads(kept.read_text())
+        values = json.loads(kept.read_text())
         return Budget(
-            int(said["pictures"]),
-            float(said["minutes_per_run"]),
-            (float(said["paces"][0]), float(said["paces"][1])),
+            int(values["pictures"]),
+            float(values["minutes_per_run"]),
+            (float(values["paces"][0]), float(values["paces"][1])),
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
         raise RunError(
@@ -156,10 +156,10 @@ def _trained(spec: TrainSpec, run: TrainingRun, imagery: tuple[Imagery, ...]) ->
     if log and log[-1]["step"] >= spec.steps and run.spec() == spec:
         yield f"{run.folder.name}: trained already."
         return
-    said = 0.0
+    reported_at = 0.0
     for step in train(spec, run.folder, imagery):
-        if time.monotonic() - said > SAY_SECONDS or step.step == spec.steps:
-            said = time.monotonic()
+        if time.monotonic() - reported_at > SAY_SECONDS or step.step == spec.steps:
+            reported_at = time.monotonic()
             yield (
                 f"{run.folder.name}: {step.step}/{step.steps}, loss {step.loss:.3f}, "
                 f"{step.images_per_s:.0f} pictures/s, "

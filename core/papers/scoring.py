@@ -98,15 +98,15 @@ def _embedded(
     """
     wide = recipe.pooling in ("cls", "mean")
     steps = vectors(replace(recipe, pooling="cls+mean") if wide else recipe, subject, data, cache)
-    said = time.monotonic()
+    reported_at = time.monotonic()
     while True:
         try:
             done = next(steps)
         except StopIteration as finished:
             made: ImageVectors = finished.value
             break
-        if time.monotonic() - said > SAY_SECONDS:
-            said = time.monotonic()
+        if time.monotonic() - reported_at > SAY_SECONDS:
+            reported_at = time.monotonic()
             yield f"{subject.name} on {data.name} at {100 * recipe.scale:g} %: {done:,} images embedded"
     if not wide:
         return made

@@ -115,7 +115,9 @@ class Door:
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
         if self._names and hostname(host) not in self._names:
-            return problem(421, "This service has another name: ask its owner for the address.")
+            return problem(
+                421, "This service does not answer to this host name: ask its owner for the address."
+            )
         origin = headers.get("origin")
         if origin and urlsplit(origin).netloc != host:
             return problem(403, "Pages of other sites may not use this service.")

@@ -1,4 +1,4 @@
-"""A child process of one's own, for a file that is used many times, such as an exported network.
+"""A dedicated child process for a file that is used many times, such as an exported network.
 
 What a called function keeps in its module, an opened file for instance, is there in the next call.
 """

@@ -213,17 +213,17 @@ class _Machine:
     def refer(self) -> None:
         """Read a storage: ("storage", type, key, location, count), in old files with a view (key, first,
         count) or None."""
-        (said,) = self.last(1)
+        (parts,) = self.last(1)
         if (
-            not isinstance(said, tuple)
-            or len(said) not in (5, 6)
-            or said[0] != "storage"
-            or not isinstance(said[1], _Named)
+            not isinstance(parts, tuple)
+            or len(parts) not in (5, 6)
+            or parts[0] != "storage"
+            or not isinstance(parts[1], _Named)
         ):
             raise TypeError
-        if len(said) == 6 and said[5] is not None:
+        if len(parts) == 6 and parts[5] is not None:
             raise PickleError("it shares storage in an obsolete way")
-        self.stack.append(Storage(_storage_type(said[1].name), str(said[2])[:200], _whole(said[4])))
+        self.stack.append(Storage(_storage_type(parts[1].name), str(parts[2])[:200], _whole(parts[4])))
 
 
 def _storage_type(name: str) -> str:

@@ -241,7 +241,7 @@ def _described(name: str, payload: Any, places: dict[str, tuple[int, int]]) -> d
         parts = {key.partition(".")[0] for key in state}
         if not state:
             raise ExplorerError(f"{name} contains no named tensors: save the state_dict of the model.")
-    said = next((payload[key] for key in ARGUMENTS if key in payload), None)
+    arguments = next((payload[key] for key in ARGUMENTS if key in payload), None)
     others = (
         []
         if state is payload
@@ -249,7 +249,7 @@ def _described(name: str, payload: Any, places: dict[str, tuple[int, int]]) -> d
     )
     return {
         "tensors": [_placed(name, key, value, places) for key, value in state.items()],
-        "args": _plain_arguments(said) if isinstance(said, Namespace | dict) else {},
+        "args": _plain_arguments(arguments) if isinstance(arguments, Namespace | dict) else {},
         "ignored": [str(key)[:100] for key in others[:100]],
         "metadata": {},
     }
@@ -290,7 +290,7 @@ def _placed(file: str, key: Any, value: Any, places: dict[str, tuple[int, int]])
     return [key, tensor.dtype, list(tensor.shape), list(tensor.stride), tensor.at]
 
 
-def _plain_arguments(said: dict[Any, Any]) -> dict[str, Any]:
+def _plain_arguments(arguments: dict[Any, Any]) -> dict[str, Any]:
     """Convert arguments to plain values, dropping others and deep ones.
 
     Raises PickleError for endless nesting.
@@ -313,7 +313,7 @@ def _plain_arguments(said: dict[Any, Any]) -> dict[str, Any]:
         whole = isinstance(value, int) and value.bit_length() <= 64
         return value if value is None or isinstance(value, float) or whole else None
 
-    return plain(said, 0)
+    return plain(arguments, 0)
 
 
 def _safetensors(file: IO[bytes], name: str, size: int) -> dict[str, Any]:
@@ -328,20 +328,20 @@ def _safetensors(file: IO[bytes], name: str, size: int) -> dict[str, Any]:
     if not all(isinstance(text, str) for text in metadata.values()):
         raise ValueError("metadata")
     tensors, behind = list[list[Any]](), 0
-    for key, said in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-        shape, (first, last) = said["shape"], said["data_offsets"]
-        if said["dtype"] not in _SAFE:
+    for key, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        shape, (first, last) = entry["shape"], entry["data_offsets"]
+        if entry["dtype"] not in _SAFE:
             raise ExplorerError(
-                f"{name} stores {key:.60} as {said['dtype']!s:.20}, which is not floating-point: "
+                f"{name} stores {key:.60} as {entry['dtype']!s:.20}, which is not floating-point: "
                 f"save the weights unquantised."
             )
         if not all(type(n) is int and 0 <= n < 2**48 for n in (*shape, first, last)) or len(shape) > 16:
             raise ValueError("sizes")
-        if first != behind or last - first != math.prod(shape) * WIDTHS[_SAFE[said["dtype"]]]:
+        if first != behind or last - first != math.prod(shape) * WIDTHS[_SAFE[entry["dtype"]]]:
             raise ValueError("offsets")
         behind = last
         strides = [math.prod(shape[at + 1 :]) for at in range(len(shape))]
-        tensors.append([key, _SAFE[said["dtype"]], shape, strides, 8 + length + first])
+        tensors.append([key, _SAFE[entry["dtype"]], shape, strides, 8 + length + first])
     if behind != size - 8 - length:
         raise ValueError("length")
     if not tensors:

@@ -46,21 +46,21 @@ def model_title(name: str, known: Mapping[str, ModelCard]) -> str:
 
 def about(card: ModelCard) -> list[str]:
     """Say what is built into a network, how far it uses the GSD, and where its weights come from."""
-    said: list[str] = []
+    lines: list[str] = []
     if (centre := card.sizes.get("centre", "dataset")) in CENTRES:
-        said.append(f"Built in: its output is {CENTRES[centre]}, so that baseline is part of it.")
+        lines.append(f"Built in: its output is {CENTRES[centre]}, so that baseline is part of it.")
     if not card.gsd_aware:
-        said.append("Its positions are static: it ignores the GSD.")
+        lines.append("Its positions are static: it ignores the GSD.")
     elif card.weights and (use := gsd_awareness(card.name, card.weights.sha256)):
-        said.append(use)
+        lines.append(use)
     if card.weights:
-        said.append(
+        lines.append(
             f"{card.weights.images_seen:,} images seen in {card.weights.hours:g} hours "
             f"(`{card.weights.command}`). Licence: {card.weights.licence}."
         )
         if card.weights.notes:
-            said.append(card.weights.notes)
-    return said
+            lines.append(card.weights.notes)
+    return lines
 
 
 def trained_on(card: ModelCard) -> str:

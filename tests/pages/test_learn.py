@@ -70,7 +70,7 @@ def test_an_unknown_lesson_is_answered_with_a_sentence(open_page, params):
 
 
 def test_an_unknown_network_is_answered_with_a_sentence(open_page):
-    assert "which is not here" in words(open_page(PAGE, lesson="shares", network="no_such_net"))
+    assert "which is not available" in words(open_page(PAGE, lesson="shares", network="no_such_net"))
 
 
 def test_an_unknown_class_is_answered_with_a_sentence(open_page):

@@ -84,7 +84,7 @@ def test_an_uploaded_file_is_loaded_reported_and_used(open_page, files, store):
     assert "is Scale-MAE" in text_of(
         app
     ) and "CC-BY-NC-4.0: these weights are for non-commercial use only" in text_of(app)
-    assert "Passed over beside the weights: epoch" in text_of(app)
+    assert "Ignored beside the weights: epoch" in text_of(app)
     assert app.query_params["weights"] == file_sha256(files / "whole.pth")[:12]
     assert "12 of 16 patches hidden" in text_of(app)
 

@@ -140,7 +140,7 @@ def test_simultaneous_clicks_start_one_run(folder, monkeypatch):
 
 @pytest.mark.parametrize("name", ["../up", "/tmp/x", "a/b", "", ".hidden", "x" * 41])
 def test_invalid_run_names_are_refused(folder, launched, name):
-    with pytest.raises(RunError, match="cannot name a run"):
+    with pytest.raises(RunError, match="is not a valid run name"):
         page_runs.start_run(name, SMOKE)
     assert not launched
 

@@ -26,9 +26,9 @@ HELP = {
     "few-shot": "Nearest class mean from 1, 5 and 10 images per class, averaged over 20 draws.",
     "sweep": "kNN over scales: test images at 12.5, 25, 50 and 100 % of their native size, "
     "the gallery at native size, under two policies.",
-    "reconstruction": "Hidden pixels of test images, compared with four baselines that use no network. "
+    "reconstruction": "PSNR over hidden pixels of test images, beside four baselines without a network. "
     "The set gallery has the tiles that the app opens with.",
-    "gsd": "Hidden pixels under the right GSD and under one wrong by four: the dB that the right one gains.",
+    "gsd": "PSNR over hidden pixels under the right GSD, minus that under one wrong by a factor of four.",
     "segmentation": "A class for every pixel: linear head on frozen patch tokens, mean IoU at 25, 50, 100 %.",
 }
 

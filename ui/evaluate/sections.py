@@ -205,8 +205,8 @@ def duplicates() -> None:
         return
     with st.expander("Duplicates across the split", icon=":material/content_copy:"):
         st.caption(
-            "A test image that is also a training image inflates accuracy. Found are equal pixels, "
-            "and thumbnails that are nearly equal."
+            "A test image that is also a training image inflates accuracy. The search finds identical "
+            "pixels and nearly identical thumbnails."
         )
         name = st.selectbox(
             "Set to search", list(available), key=state.widget("duplicates in", next(iter(available)))

@@ -140,7 +140,7 @@ def _columns(lines: list[dict[str, Any]], results: tuple[Result, ...]) -> dict[s
     metrics = {METRIC_LABELS.get(result.metric, result.metric) for result in results}
     explanation = (
         "Accuracy; mean IoU for segmentation, PSNR in dB for reconstruction, "
-        "dB that the right GSD gains for GSD sensitivity."
+        "dB gained by the right GSD for GSD sensitivity."
     )
     value = st.column_config.NumberColumn(
         metrics.pop() if len(metrics) == 1 else None, format="%.3f", width=67, pinned=True, help=explanation

@@ -20,11 +20,11 @@ def which_model_section(results: tuple[Result, ...]) -> None:
     if not table.tasks:
         return
     st.markdown("## Which model for what")
-    said = [
+    sentences = [
         f"**{plain(kind)}:** {plain(' or '.join(model_title(name, known) for name in names[:3]))}"
         for kind, names in answers(table)
     ]
-    st.markdown("  \n".join(said))
+    st.markdown("  \n".join(sentences))
     st.html(which_model(table, known))
     missing = unmeasured(table, known)
     here = f" No result yet: {plain(', '.join(missing))}; the form below measures them." if missing else ""

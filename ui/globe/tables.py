@@ -118,8 +118,8 @@ def table_at(path: Path) -> EmbeddingTable:
 
 def shows_land_only(view: GlobePageView, table: EmbeddingTable) -> bool:
     """Tell whether the sea is left out: as the user chose, or by default in the table of the app."""
-    wanted = view.table in ("", SHIPPED) if view.land_only is None else view.land_only
-    return wanted and has_land_and_sea(table)
+    land_only = view.table in ("", SHIPPED) if view.land_only is None else view.land_only
+    return land_only and has_land_and_sea(table)
 
 
 def scales(table: EmbeddingTable) -> tuple[float, ...]:

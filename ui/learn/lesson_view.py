@@ -128,7 +128,7 @@ def act(lesson: Lesson, model: str, shown: Finding) -> None:
 
 
 def verdict(lesson: Lesson, model: str, made: Attempt) -> Checked:
-    """The answer, computed with the loaded network, and how near the prediction was."""
+    """The answer, computed with the loaded network, and how close the prediction was."""
     with st.spinner("Measuring", show_time=True):
         found = results.measured(lesson, model)
     result = check(lesson, found, made.prediction)
@@ -204,8 +204,8 @@ def model_choice(names: list[str]) -> str:
     linked = state.address_params(("network",)).get("network", names[0])
     if linked not in names:
         st.warning(
-            f"The link asks for the network {plain(linked[:60])}, which is not here: {plain(names[0])} is "
-            "used.",
+            f"The link asks for the network {plain(linked[:60])}, which is not available: "
+            f"{plain(names[0])} is used.",
             icon=":material/link_off:",
         )
         linked = names[0]

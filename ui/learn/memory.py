@@ -63,10 +63,10 @@ def synchronise() -> bool:
         data={"add": sorted(now), "known": json.dumps(sorted(now)), "forget": forgotten},
         on_kept_change=lambda: None,
     )
-    told = read(getattr(result, "kept", None))
-    news = not forgotten and not told <= now
+    reported = read(getattr(result, "kept", None))
+    news = not forgotten and not reported <= now
     if news:
-        state.keep(_HELD, now | told)
+        state.keep(_HELD, now | reported)
     return news
 
 

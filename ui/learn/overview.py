@@ -19,7 +19,7 @@ def show(board: Board | None, kept: dict[str, str]) -> None:
     st.markdown(
         "Each lesson takes a few minutes: read three sentences, commit a prediction, try it with the "
         "network, and see "
-        "how near you were. Answers are measured with the network that is loaded, not looked up."
+        "how close you were. Answers are measured with the network that is loaded, not looked up."
     )
     if count:
         st.progress(count / len(LESSONS), f"{count} of {len(LESSONS)} lessons done in this browser")

@@ -20,7 +20,7 @@ def tour(lab: str) -> None:
 def _steps(lab: str) -> None:
     """One step, with buttons to move on and to dismiss the tour.
 
-    Reruns alone, so that the lab keeps still.
+    Reruns alone, without the lab.
     """
     memory.synchronise()
     if f"no tour {lab.lower()}" in memory.remembered():

@@ -146,7 +146,7 @@ def _studies() -> ResultCache:
     return ResultCache(16)
 
 
-@st.cache_resource(show_spinner=False)  # no limit: the names are the few that stand in this program
+@st.cache_resource(show_spinner=False)  # no limit: there are only a few names, all in this program
 def result_cache(name: str, limit: int) -> ResultCache:  # noqa: ARG001  (the name is the cache's key)
     """A cache of the `limit` latest results of one kind, shared by all users, for modules with own keys."""
     return ResultCache(limit)

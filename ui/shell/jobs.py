@@ -289,7 +289,7 @@ def is_running(job: Job) -> bool:
 
 
 def is_waiting(job: Job) -> bool:
-    """Whether it stands in the queue, for its first or another turn."""
+    """Whether it is in the queue, for its first or another turn."""
     return (job.folder / WAITING).exists()
 
 

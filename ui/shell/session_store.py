@@ -32,7 +32,7 @@ def connected(session_id: str) -> bool:
 
 @dataclass(eq=False)
 class Item:
-    """One thing of a session.
+    """One item of a session.
 
     `delete` frees what it holds elsewhere, such as a file; called once, on removal.
     """

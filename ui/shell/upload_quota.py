@@ -75,7 +75,7 @@ class UploadQuota:
             mine, everyone = self._usage(session_id, file_id)
             if mine.files + 1 > MAX_FILES:
                 return (
-                    f"You already have {mine.files} uploaded files here, the most allowed: "
+                    f"You already have {mine.files} uploaded files here, the maximum: "
                     "remove one, then try again."
                 )
             if mine.size_bytes + size_bytes > MAX_BYTES:

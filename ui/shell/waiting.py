@@ -17,13 +17,13 @@ def position(draw: Callable[[int], object]) -> Callable[[int], None]:
     It draws a number that has changed, at most once a second, and 0 at once. Each call ends a script run that
     a newer run of the same session has replaced, so that nothing outdated is waited for or computed.
     """
-    drawn, next_time = 0, time.monotonic() + DRAW_EVERY_S
+    shown, next_time = 0, time.monotonic() + DRAW_EVERY_S
 
     def on_place(ahead: int) -> None:
-        nonlocal drawn, next_time
+        nonlocal shown, next_time
         state.end_if_replaced()
-        if ahead != drawn and (ahead == 0 or time.monotonic() >= next_time):
+        if ahead != shown and (ahead == 0 or time.monotonic() >= next_time):
             draw(ahead)
-            drawn, next_time = ahead, time.monotonic() + DRAW_EVERY_S
+            shown, next_time = ahead, time.monotonic() + DRAW_EVERY_S
 
     return on_place

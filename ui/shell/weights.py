@@ -71,7 +71,7 @@ class WeightsStore:
             folder = self._open_folder()
         if own >= MAX_FILES_EACH:
             raise WeightsUploadError(
-                f"This session already holds {MAX_FILES_EACH} weights files, the most it may: "
+                f"This session already holds {MAX_FILES_EACH} weights files, the maximum: "
                 "remove one, then try again."
             )
         key = UPLOADED_WEIGHTS + secrets.token_urlsafe(16)

@@ -30,8 +30,8 @@ def three_papers() -> None:
     """Show a row per paper: our result on the left, the paper's on the right; without a run, the command."""
     st.header("Three papers", anchor=False)
     st.caption(
-        "Each paper's method against its baseline, at small scale: both are trained on equally many of the "
-        "same pictures with one recipe (each encoder with the learning rate that suits it), and scored on "
+        "Each paper's method against its baseline, at small scale: both are trained on the same number of "
+        "the same images with one recipe (each encoder with the learning rate that suits it), and scored on "
         "the same test images. Intervals are 95 %, over test images (and over seeds, if there are several)."
     )
     places = {

@@ -55,7 +55,7 @@ def start_run(name: str, toml: str) -> TrainingRun:
     require("train")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
         raise RunError(
-            f"{name!r:.50} cannot name a run: use letters, digits, - and _, at most 40 characters."
+            f"{name!r:.50} is not a valid run name: use letters, digits, - and _, at most 40 characters."
         )
     spec = parse_spec(toml)
     check_shared(spec, RUNS)
@@ -67,7 +67,7 @@ def start_run(name: str, toml: str) -> TrainingRun:
             )
         if len(runs()) >= MAX_KEPT:
             raise RunError(
-                f"This server already stores {MAX_KEPT} runs, the most it allows: "
+                f"This server already stores {MAX_KEPT} runs, the maximum: "
                 f"its owner can delete folders in {RUNS.name}."
             )
         _require_idle()

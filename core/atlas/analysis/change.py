@@ -23,7 +23,7 @@ class Change:
     """Change of the same ground: `before` (m,) and `after` (m,) are rows of the two tables.
 
     `score` (m,) is the cosine distance of their vectors, 0 to 2. With a reference pair of dates, the mean
-    movement of its vectors (the season) is taken off first, and `percentile` (m,) is the share of reference
+    movement of its vectors (the season) is subtracted first, and `percentile` (m,) is the share of reference
     places that moved less; None without one.
     """
 

@@ -38,9 +38,7 @@ class Sheet:
         if self.now().get(unique_id, "none") == label:
             return self
         if len(self.log) >= MOST_MARKS:
-            raise SearchError(
-                f"{MOST_MARKS:,} marks are the most that a list holds: start a new list of marks."
-            )
+            raise SearchError(f"A list holds at most {MOST_MARKS:,} marks: start a new list of marks.")
         return replace(self, log=(*self.log, (unique_id, label)))
 
     def undone(self) -> Sheet:

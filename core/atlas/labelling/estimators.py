@@ -33,7 +33,7 @@ def estimator(method: Method, kind: Kind, rarest: int, *, seed: int = 0) -> Any:
         "mlp": lambda: _mlp(kind, rarest, seed),
     }
     if method not in makers:
-        raise LabelError(f"The method is {', '.join(makers)}; {method!r:.40} is none of them.")
+        raise LabelError(f"There is no method {method!r:.40}: choose one of {', '.join(makers)}.")
     return makers[method]()
 
 

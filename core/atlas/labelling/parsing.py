@@ -36,7 +36,7 @@ def parse(source: bytes | str, name: str, column: str, kind: str, region: str, c
     frame = _frame(data, name, crs)
     if len(frame) > MOST_FEATURES:
         raise LabelError(
-            f"{name} holds {len(frame):,} features; {MOST_FEATURES:,} are the most: split it or take a part."
+            f"{name} holds {len(frame):,} features, more than {MOST_FEATURES:,}: split it, or crop it."
         )
     assert isinstance(frame, gpd.GeoDataFrame)
     if not len(frame):
@@ -96,7 +96,7 @@ def _parquet(data: bytes, name: str, crs: str) -> Any:
 
     metadata = pq.read_metadata(io.BytesIO(data))
     if metadata.num_rows > MOST_FEATURES:
-        raise LabelError(f"{name} holds {metadata.num_rows:,} features; {MOST_FEATURES:,} are the most.")
+        raise LabelError(f"{name} holds {metadata.num_rows:,} features, more than {MOST_FEATURES:,}.")
     if b"geo" in (metadata.metadata or {}):
         json.loads((metadata.metadata or {})[b"geo"])
         file: Any = io.BytesIO(data)
@@ -146,7 +146,7 @@ def _with_crs(frame: Any, name: str, crs: str) -> Any:
             frame = frame.set_crs(CRS.from_user_input(crs))
         except CRSError:
             raise LabelError(
-                f"{crs!r:.60} is no coordinate system: name it like EPSG:4326 or EPSG:32633."
+                f"{crs!r:.60} is not a coordinate system: write it like EPSG:4326 or EPSG:32633."
             ) from None
     frame = frame.to_crs("EPSG:4326")
     west, south, east, north = frame.total_bounds

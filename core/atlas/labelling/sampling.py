@@ -158,7 +158,7 @@ def _majority(
     rows = np.flatnonzero(np.isfinite(values))
     if not len(rows):
         raise LabelError(
-            f"No tile is covered by a label to {spec.min_share:.0%}: use a smaller share, or smaller tiles."
+            f"No label covers {spec.min_share:.0%} of any tile: use a smaller share, or smaller tiles."
         )
     return _finished(labels, rows, values[rows], region[rows], classes, labels.kind, labels.column, problems)
 

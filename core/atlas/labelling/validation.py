@@ -39,7 +39,7 @@ class ModelSpec:
     def __post_init__(self) -> None:
         """Raise LabelError for values out of range."""
         if not 2 <= self.folds <= 20:
-            raise LabelError(f"Cross-validation takes 2 to 20 folds; {self.folds} are not.")
+            raise LabelError(f"Cross-validation takes 2 to 20 folds; {self.folds} is not valid.")
         if self.block_km is not None and not 0 < self.block_km <= 10_000:
             raise LabelError(
                 f"A block measures up to 10,000 km; {metres(1000 * self.block_km)} is not valid."
@@ -101,7 +101,7 @@ def thinned(samples: Samples) -> tuple[NDArray[np.int64], str]:
     if len(samples) <= MOST_ROWS:
         return np.arange(len(samples)), ""
     chosen = np.sort(np.random.default_rng(0).choice(len(samples), MOST_ROWS, replace=False))
-    return chosen, f"A random {MOST_ROWS:,} of the {len(samples):,} labelled tiles were learned from."
+    return chosen, f"Learned from a random {MOST_ROWS:,} of the {len(samples):,} labelled tiles."
 
 
 def assess(

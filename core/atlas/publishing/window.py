@@ -59,7 +59,7 @@ def read_window(path: Path, bounds: Bounds | None = None) -> VectorWindow:
     """
     grids = open_grids(path)
     if not grids:
-        raise TableError(f"{path.name} is no embedding raster: write a table as .parquet instead.")
+        raise TableError(f"{path.name} is not an embedding raster: write a table as .parquet instead.")
     parts = windows(grids, bounds)
     if len(parts) > 1:
         raise TableError(

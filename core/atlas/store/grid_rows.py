@@ -59,7 +59,7 @@ def windows(grids: Sequence[VectorGrid], bounds: Bounds | None = None) -> list[G
     whole = [part for grid in grids if (part := _window(grid, bounds)) is not None]
     if not whole:
         raise TableError(
-            f"Nothing of {grids[0].constants.get('product_id', grids[0].name)} lies in that area."
+            f"No part of {grids[0].constants.get('product_id', grids[0].name)} lies in that area."
         )
     pixels = sum(part.count for part in whole)
     values = sum(part.count * part.grid.dim for part in whole)

@@ -275,7 +275,7 @@ def _within(table: EmbeddingTable, bounds: Bounds) -> EmbeddingTable:
     lon, lat = table.lonlat.T
     rows = np.flatnonzero(((lon - west) % 360 <= east - west) & (lat >= south) & (lat <= north))
     if not len(rows):
-        raise TableError(f"Nothing of {table.name} lies in that area: choose another one.")
+        raise TableError(f"No part of {table.name} lies in that area: choose another one.")
     return table.take(rows)
 
 

@@ -65,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
         kind = attributes(window)["geoemb:type"]
         table = open_table(out)
     else:
-        raise UsageError(f"{out.name} is no known format: end --out in .parquet, .tif, .zarr or .pmtiles.")
+        raise UsageError(
+            f"{out.name} does not name a known format: end --out in .parquet, .tif, .zarr or .pmtiles."
+        )
     written = [out, *([out.with_suffix(".qml")] if out.suffix == ".tif" else [])]
     if args.stac:
         written += write_stac(table, out, kind=kind)

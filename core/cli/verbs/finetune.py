@@ -170,7 +170,7 @@ def run(args: argparse.Namespace) -> int:
     skipped = [*train.skipped.values(), *test.skipped.values()]
     for each in skipped:
         print(f"skipped {each.file}: {each.reason}", file=sys.stderr)
-    told = {
+    report = {
         "data": data.name, "data_hash": data.fingerprint, "model": subject.name, "weights": subject.weights,
         "protocol": "finetune",
         "accuracy": found.mean, "low": found.low, "high": found.high, "count": len(right),
@@ -179,9 +179,9 @@ def run(args: argparse.Namespace) -> int:
         "seconds": round(time.monotonic() - began, 1),
     }  # fmt: skip
     if args.out:
-        write_atomic(args.out, json.dumps(told, indent=1).encode() + b"\n")
+        write_atomic(args.out, json.dumps(report, indent=1).encode() + b"\n")
     print(
-        json.dumps(told)
+        json.dumps(report)
         if args.json
         else f"{subject.name} fine-tuned on {data.name}: {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
     )
@@ -190,11 +190,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _with_progress(steps: Iterator[FineTuneStep], batch: int) -> Iterator[FineTuneStep]:
     """Print the loss, the pace and the time left now and then, on standard error."""
-    began = said = time.monotonic()
+    began = printed_at = time.monotonic()
     for number, step in enumerate(steps, start=1):
         now = time.monotonic()
-        if now - said > SAY_SECONDS or step.saved or step.step == step.steps:
-            said, pace = now, number / max(now - began, 1e-9)
+        if now - printed_at > SAY_SECONDS or step.saved or step.step == step.steps:
+            printed_at, pace = now, number / max(now - began, 1e-9)
             print(
                 f"{step.step}/{step.steps}  loss {step.loss:.4f}  {pace * batch:.0f} images/s  "
                 f"{(step.steps - step.step) / pace:.0f} s left{'  saved' * step.saved}",

@@ -54,12 +54,12 @@ def run(args: argparse.Namespace) -> int:
             f"{card.name + mark:28} {card.input_px:4} px, patch {card.patch_px:2}, width "
             f"{card.embed_dim:4}  {gives:13} {weights}"
         )
-        said = [f"{card.title}. {good_at(card, known.values())}", *score_lines(card), *about(card)]
-        for sentence in said if args.name else ():
+        lines = [f"{card.title}. {good_at(card, known.values())}", *score_lines(card), *about(card)]
+        for sentence in lines if args.name else ():
             print(f"  {sentence}")
     if not args.name:
         print(
-            "\nOther networks work, too: --model FILE (.pth, .ckpt, .safetensors, .onnx, .pt2), "
+            "\nOther networks also work: --model FILE (.pth, .ckpt, .safetensors, .onnx, .pt2), "
             "timm:NAME, timm:NAME@FILE, hf:OWNER/NAME"
         )
     return 0

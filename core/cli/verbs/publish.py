@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "model", metavar="NAME|FILE", help="a name from `models`, or a weights file trained here"
     )
     parser.add_argument("--hub", required=True, metavar="OWNER/NAME", help="the model's name on the hub")
-    parser.add_argument("--to", type=Path, metavar="DIR", help="keep the page in this folder, too")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="also keep the page in this folder")
     parser.add_argument(
         "--licence", default="", metavar="ID", help="licence of the weights (default: their card's)"
     )

@@ -54,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         dest="labelled",
         metavar="DATA",
         help="train on the train images of a labelled set instead (cifar10, a folder with one sub-folder per "
-        "class, ...): whole pictures, resized, neither turned nor flipped",
+        "class, ...): whole images, resized, neither rotated nor flipped",
     )
     parser.add_argument("--gsd-m", type=float, help="metres per pixel of the images in --folder or --set")
     parser.add_argument(

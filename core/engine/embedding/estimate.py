@@ -29,13 +29,13 @@ from .spec import EmbeddingError, EmbeddingSpec, folder_of
 RGB16_BYTES = 6
 """Bytes of a pixel of three bands of 16 bits, before compression."""
 ROUNDS = 3
-"""Speed of the networks: the median of so many measurements."""
+"""Measurements of the speed of the networks, of which the median is used."""
 SAMPLED_BATCHES = 8
-"""Reading speed is measured on so many batches, spread evenly over the plan."""
+"""Number of batches, spread evenly over the plan, on which reading speed is measured."""
 READ_S = 3.0
-"""Reading stops being measured after so many seconds."""
+"""Longest measurement of reading speed, in seconds."""
 SAMPLE_SIDE = 64
-"""For an area, storing is measured on so many rows and columns of tiles."""
+"""Rows and columns of tiles on which storing is measured if only an area is given."""
 
 
 @dataclass(frozen=True)

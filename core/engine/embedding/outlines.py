@@ -166,8 +166,8 @@ def _too_far(lon: Floats, lat: Floats) -> NDArray[np.bool_]:
 def _over_pole(lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
     """Lead a ring that touches a pole up the meridian of the point before and down that of the point after.
 
-    In between it turns at the pole by what the other points lack of a closed ring, in steps below half a
-    turn.
+    In between it turns at the pole by the angle that the other points lack of a full turn, in steps below
+    half a turn.
     """
     pole = np.abs(lat) > 90 - POLE_DEG
     if not pole.any() or pole.all() or np.ptp(lat[pole]) > 1:  # none, or from one pole to the other

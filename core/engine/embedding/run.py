@@ -176,7 +176,7 @@ def _sentences(sinks: list[TableSink]) -> Generator[None]:
             path = sink.folder.path
             if not path.is_dir():
                 raise EmbeddingError(
-                    f"{path.name} has gone: bring its disk back and add --resume, or start over."
+                    f"{path.name} is gone: reconnect its disk and add --resume, or start over."
                 ) from error
             if error.filename and Path(str(error.filename)).is_relative_to(path):
                 raise EmbeddingError(

@@ -146,9 +146,7 @@ def _require_share(folder: EmbeddingFolder, share: Share) -> None:
     if workers == share.workers or (workers is None and folder.path.is_dir() and folder.is_complete):
         return
     if not folder.path.is_dir():
-        raise EmbeddingError(
-            f"{folder.path.name} has gone: bring its disk back, then start this worker again."
-        )
+        raise EmbeddingError(f"{folder.path.name} is gone: reconnect its disk, then start this worker again.")
     if workers is None:
         raise EmbeddingError(
             f"{folder.path.name} is no longer divided among workers: the run is continued by one process."

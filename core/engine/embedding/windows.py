@@ -94,7 +94,7 @@ def windows(
         rows.append(np.stack([left, *sides], axis=1))
     if not rows:
         raise GeoError(
-            "It lies so near a pole that it is narrower than a tile everywhere: "
+            "It is so close to a pole that it is narrower than a tile everywhere: "
             "reproject it to a polar grid (EPSG:3413 or EPSG:3031)."
         )
     boxes = np.concatenate(rows)

@@ -38,9 +38,7 @@ def draw_batch(
 ) -> Draw:
     """The pictures, masks and res of one step for one of `world` processes.
 
-    `enlarge` is target side over input side where the spec names no.
-
-    targets; `workers` cut crops side by side.
+    `enlarge` is target side over input side where the spec names no targets; `workers` cut crops in parallel.
     """
     rng = np.random.default_rng([spec.seed, 7, step])
     shares = np.array(spec.side_shares) / sum(spec.side_shares)

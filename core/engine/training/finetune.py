@@ -77,11 +77,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     "sdmae": {**_AUGMENTED, "base_lr": 1e-3, "layer_decay": 0.75},
     "tinymim": {**_AUGMENTED, "base_lr": 5e-4, "layer_decay": 0.6, "mixup": 0.8, "cutmix": 1.0},
 }
-"""Settings by name: ours without augmentation but turns, and those of the published commands.
+"""Settings by name: ours, augmented by rotations and flips only, and those of the published commands.
 
-MAE's for ViT-B (FINETUNE.md), SDMAE's defaults, and TinyMIM's (README). `base_lr` is the rate of 256 images a
-step, to which the batch is proportional. The papers train for 100 epochs, crop at random and use batches of
-1,024; steps, batch and crops are ours.
+MAE's for ViT-B (FINETUNE.md), SDMAE's defaults, and TinyMIM's (README). `base_lr` is the rate for 256 images
+a step; the rate is proportional to the batch. The papers train for 100 epochs, crop at random and use batches
+of 1,024; steps, batch and crops are ours.
 """
 
 
@@ -135,7 +135,7 @@ def finetune(
     same seed gives the same steps. The model itself is not changed.
 
     The file `checkpoint` is written every SAVE_MINUTES, at the end and when `asked_to_stop`; where it exists,
-    the steps go on from it, and give the losses of an uninterrupted fine-tuning. Raises InputError for fewer
+    training resumes from it, with the losses of an uninterrupted run. Raises InputError for fewer
     than two classes, unequal lengths, a batch without a readable image, or a checkpoint of another
     fine-tuning, and RunError for one that cannot be read or written.
     """
@@ -158,10 +158,14 @@ def finetune(
     optimizer = torch.optim.AdamW(groups, lr=spec.lr, betas=(0.9, 0.999))
     augment = Augmentation(spec, model.card, classes, on)
     generator = torch.Generator().manual_seed(spec.seed)
-    told = {"labels": hashlib.sha256(labels.tobytes()).hexdigest(), "model": model.card.name, **asdict(spec)}
+    identity = {
+        "labels": hashlib.sha256(labels.tobytes()).hexdigest(),
+        "model": model.card.name,
+        **asdict(spec),
+    }
     done, loss = 0, math.nan
     if checkpoint is not None and checkpoint.is_file():
-        state = _state_of(checkpoint, told)
+        state = _state_of(checkpoint, identity)
         classifier.load_state_dict(state["classifier"])
         optimizer.load_state_dict(state["optimizer"])
         generator.set_state(state["generator"])
@@ -187,7 +191,7 @@ def finetune(
         if checkpoint is not None and due:
             parts = {"classifier": classifier, "optimizer": optimizer}
             state = {name: part.state_dict() for name, part in parts.items()}
-            state |= {"generator": generator.get_state(), "step": step + 1, "loss": loss, "told": told}
+            state |= {"generator": generator.get_state(), "step": step + 1, "loss": loss, "told": identity}
             with in_sentences(checkpoint.parent):
                 write_state(checkpoint, state)
             saved_at = time.monotonic()
@@ -196,11 +200,13 @@ def finetune(
             return
 
 
-def _state_of(checkpoint: Path, told: dict[str, Any]) -> dict[str, Any]:
+def _state_of(checkpoint: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """Return a checkpoint's state. Raises InputError if it is of another fine-tuning, RunError if damaged."""
     state = read_state(checkpoint)
     held = state.get("told")
-    changed = [name for name, value in told.items() if not isinstance(held, dict) or held.get(name) != value]
+    changed = [
+        name for name, value in identity.items() if not isinstance(held, dict) or held.get(name) != value
+    ]
     if changed:
         raise InputError(
             f"{checkpoint} belongs to a fine-tuning with other {', '.join(changed)}: "

@@ -49,7 +49,7 @@ def check_shared(spec: TrainSpec, runs: Path) -> None:
 def _paths_outside(spec: TrainSpec, runs: Path) -> Iterator[str]:
     """Every file of the spec must be below the folder of runs.
 
-    What is there, or is not, elsewhere stays unsaid.
+    Messages do not reveal which files exist elsewhere.
     """
     texts = {"start_from": spec.start_from} | {
         key: value for key, value in (*spec.objective, *spec.sizes) if isinstance(value, str)

@@ -51,7 +51,7 @@ def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
 
 
 def card_beside(weights: Path) -> ModelCard | None:
-    """The card of a weights file, if one lies beside it that was written for just these weights."""
+    """The card of a weights file, if one lies beside it that was written for exactly these weights."""
     written = weights.with_suffix(".json")
     try:
         card = read_card(written)
@@ -62,7 +62,7 @@ def card_beside(weights: Path) -> ModelCard | None:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training has come: images seen, steps taken, hours spent and how often it was resumed.
+    """How far training has come: images seen, steps taken, hours spent and how often it was resumed.
 
     `licence` is that of the weights, `start` the card of those it started from, if any.
     """
@@ -130,8 +130,8 @@ def _card(spec: TrainSpec, card: ModelCard, progress: TrainingProgress) -> Model
 def _start(spec: TrainSpec, before: WeightsCard | None) -> str:
     if not spec.start_from:
         return "from scratch"
-    told = f" ({before.sha256[:8]}, {before.images_seen:,} images)" if before else ""
-    return f"from {Path(spec.start_from).name}{told}"
+    origin = f" ({before.sha256[:8]}, {before.images_seen:,} images)" if before else ""
+    return f"from {Path(spec.start_from).name}{origin}"
 
 
 def _options(spec: TrainSpec) -> str:

@@ -38,10 +38,10 @@ class TrainSpec:
 
     `sizes` and `objective` hold named options of the model's builder and of its objective. `sides_px` are the
     input sides that batches take in turn (drawn with `side_shares`), `ratios` the hidden shares, `mask_kinds`
-    the kinds of mask with their shares. `batch` counts pictures at the first side; larger sides get
+    the kinds of mask with their shares. `batch` counts images at the first side; larger sides get
     proportionally fewer. The learning rate rises over `warmup_steps`, then falls as a half cosine to `floor`
     times itself at `steps`; `floor` = 1 holds it; the encoder takes `encoder_rate` times that (a high rate
-    makes the encoder collapse: docs/models.md). `targets_px` are the sides of the true pictures that each of
+    makes the encoder collapse: docs/models.md). `targets_px` are the sides of the true images that each of
     `sides_px` is compared with (empty: what the objective asks for, twice the side for Scale-MAE); no crop is
     enlarged, so a side serves only sources that are as large as its target. `coarser` bounds how many times
     coarser than their files crops are (0: what each source allows). Under the policy training_range a source
@@ -146,7 +146,7 @@ def _frozen(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class TrainStep:
-    """One step as seen from outside: losses by name and their sum, learning rate, pictures per second,
+    """One step as seen from outside: losses by name and their sum, learning rate, images per second,
     seconds left.
 
     `unsaved` says why a checkpoint that was due could not be written; training continues and tries again.
@@ -216,7 +216,7 @@ class TrainingRun:
         if any(changed):
             raise RunError(
                 f"The imagery of the run in {self.folder} has changed "
-                f"({'; '.join(filter(None, changed))}): bring the old imagery back, "
+                f"({'; '.join(filter(None, changed))}): restore the old imagery, "
                 "or start another run."
             )
 
@@ -289,11 +289,11 @@ class TrainingRun:
             ) from problem
 
     def weights_file(self) -> Path | None:
-        """The weights of the last checkpoint, which say themselves what they are; None before the first."""
+        """The weights of the last checkpoint, a self-describing file; None before the first."""
         return next(iter(sorted((self.folder / "weights").glob("*.safetensors"))), None)
 
     def log(self) -> list[dict[str, Any]]:
-        """Every logged step in order; a half-written last line is passed over."""
+        """Every logged step in order; a half-written last line is skipped."""
         return list(_lines(self.log_file))
 
     def preview_files(self) -> dict[int, Path]:
@@ -330,8 +330,8 @@ def _data_change(name: str, held: dict[str, Any] | None, now: dict[str, Any] | N
     if held is None or now is None:
         return f"{name} is new" if held is None else f"{name} is missing"
     if held["pictures"] != now["pictures"]:
-        return f"{name} had {held['pictures']:,} pictures, now {now['pictures']:,}"
-    return f"{name} holds other pictures than before"
+        return f"{name} had {held['pictures']:,} images, now {now['pictures']:,}"
+    return f"{name} holds different images than before"
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -63,7 +63,7 @@ def in_brief(problem: BaseException) -> str:
 
 
 def try_to_save(save: Callable[[], object], run: TrainingRun, *, last: bool) -> str:
-    """Save; gives "", or why it could not be done. Raises RunError instead when it was the `last` chance."""
+    """Save; returns "", or why that failed. Raises RunError instead when it was the `last` chance."""
     try:
         save()
     except OSError as problem:

@@ -27,8 +27,8 @@ def train_head(
     (the linear protocol of DINOv2).
 
     `tokens` (n, g, g, d), `masks` (n, t, t) with 255 where nothing is known; a class weighs 1 / its pixels to
-    the power `balance`. Gives what turns tokens (m, g, g, d) into classes (m, t, t). The layer starts at zero
-    and AdamW runs STEPS steps from `rate` down a cosine, so the same seed gives the same head.
+    the power `balance`. Returns a function from tokens (m, g, g, d) to classes (m, t, t). The layer starts at
+    zero and AdamW runs STEPS steps from `rate` down a cosine, so the same seed gives the same head.
     """
     on, size = device(), masks.shape[-1]
     flat = tokens.reshape(-1, tokens.shape[-1]).astype(np.float32)

@@ -140,7 +140,7 @@ def problems_of(spec: Any) -> list[str]:
     if spec.targets_px and len(spec.targets_px) != len(spec.sides_px):
         wrong.append("targets_px must be empty or as long as sides_px")
     elif any(target < side for side, target in zip(spec.sides_px, spec.targets_px, strict=False)):
-        wrong.append("targets_px must not be smaller than sides_px, for no target is enlarged")
+        wrong.append("targets_px must not be smaller than sides_px, because targets are never enlarged")
     return wrong
 
 

@@ -251,17 +251,17 @@ def _steps(
     pace: deque[tuple[float, int]] = deque([(began, training.seen)], maxlen=50)
     previews = Previews(imagery, max(spec.sides_px), spec.policy, run.previews)
 
-    def drawn(step: int) -> Draw:
+    def draw_step(step: int) -> Draw:
         return draw_batch(
             spec, imagery, patch, training.enlarge, step, fabric.global_rank, fabric.world_size, workers
         )
 
     with ThreadPoolExecutor(1) as loader, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as workers:
-        ahead = deque(loader.submit(drawn, training.step + i) for i in range(3))
+        ahead = deque(loader.submit(draw_step, training.step + i) for i in range(3))
         try:
             while training.step < spec.steps:
                 losses = training.advance(ahead.popleft().result())
-                ahead.append(loader.submit(drawn, training.step + 2))
+                ahead.append(loader.submit(draw_step, training.step + 2))
                 now = time.monotonic()
                 training.hours = hours_before + (now - began) / 3600
                 pace.append((now, training.seen))

@@ -49,7 +49,7 @@ def train_upernet(
     encoder without transformer blocks.
     """
     if not isinstance(subject, Candidate):
-        raise InputError("UperNet stands on a network's blocks: choose a network rather than a baseline.")
+        raise InputError("UperNet needs a network's blocks: choose a network rather than a baseline.")
     if tiles < 2:
         raise InputError("UperNet is trained on batches of two tiles or more: add training images.")
     on, rng = device(), np.random.default_rng(seed)

@@ -71,9 +71,9 @@ def open_ade20k(path: Path, spec: DataSpec) -> MaskedSet:
         if isinstance(picture, Skipped):
             return picture
         if picture.shape[1:] != mask.shape:
-            (height, width), wanted = picture.shape[1:], mask.shape
+            (height, width), expected = picture.shape[1:], mask.shape
             return Skipped(
-                image, f"it has {width} x {height} pixels, its annotation {wanted[1]} x {wanted[0]}"
+                image, f"it has {width} x {height} pixels, its annotation {expected[1]} x {expected[0]}"
             )
         known = (mask > 0) & (mask <= CLASSES)
         return picture, np.where(known, mask - 1, UNLABELLED).astype(np.uint8)

@@ -79,7 +79,7 @@ def _write(path: Path, images: Iterator[LabelledImage]) -> None:
 
 
 def _cifar(path: Path) -> Iterator[LabelledImage]:
-    """Read the binary version: records of one label byte (CIFAR-100: two, of which the second counts)."""
+    """Read the binary version: records of one label byte (CIFAR-100: two, of which the second is used)."""
     members: dict[str, bytes] = {}
     with tarfile.open(path) as archive:
         for member in archive:

@@ -87,7 +87,7 @@ def _wrong(archive: SetArchive, path: Path) -> str:
             found = hashlib.file_digest(file, kind).hexdigest()
         return "" if found == expected else f"its {kind.upper()} is {found}, not {expected}"
     is_archive = zipfile.is_zipfile if archive.file.endswith(".zip") else tarfile.is_tarfile
-    return "" if is_archive(path) else "it is no archive"
+    return "" if is_archive(path) else "it is not an archive"
 
 
 def _unpacked(release: DatasetRelease, paths: list[Path], folder: Path) -> Path:

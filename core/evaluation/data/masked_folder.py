@@ -136,7 +136,7 @@ def _with_splits(pairs: list[tuple[str, str, str]], seed: int) -> Iterable[tuple
 
 
 def read_mask(store: ImageStore, name: str) -> Classes:
-    """Return class numbers (h, w) of a mask. Raises LabelledSetError for what is none."""
+    """Return class numbers (h, w) of a mask. Raises LabelledSetError if it is not a mask."""
     try:
         with Image.open(io.BytesIO(store.read(name))) as image:
             if image.width * image.height > MAX_PIXELS:

@@ -41,15 +41,15 @@ def shards_of(path: Path) -> list[Path]:
         if any(entry.is_dir() and not entry.name.startswith(".") for entry in entries):
             return []
         return [entry for entry in entries if entry.suffix == ".tar" and entry.is_file()]
-    except OSError:  # said when the folder is listed
+    except OSError:  # reported when the folder is listed
         return []
 
 
 def members_of(shards: Sequence[Path], suffixes: frozenset[str], limit: int) -> dict[str, ShardMember]:
     """Return the images and classes of shards by `SHARD/NAME`, those with one of `suffixes`.
 
-    Raises LabelledSetError for a file that is no uncompressed tar or ends early, and for more than `limit`
-    images.
+    Raises LabelledSetError for a file that is not an uncompressed tar or ends early, and for more than
+    `limit` images.
     """
     found: dict[str, ShardMember] = {}
     images = 0

@@ -1,4 +1,4 @@
-"""The GSD protocol: hidden pixels reconstructed under the true GSD, and under one that is wrong by four.
+"""The GSD protocol: hidden pixels reconstructed under the true GSD, and under one wrong by a factor of four.
 
 The metric, `gsd_gain`, is the PSNR in dB over hidden pixels under the true GSD minus the mean of those under
 four times and a quarter of it, paired by image. The policy turns every GSD into res, limits included. A

@@ -73,7 +73,7 @@ def score(recipe: EvaluationRecipe, data: LabelledSet, vectors: ImageVectors) ->
 
 
 def _check_classes(data: LabelledSet, labels: NDArray[np.int64], vectors: ImageVectors) -> None:
-    """Raise FeatureError if no train image of a class can be read, for the result would ignore that class."""
+    """Raise FeatureError if no train image of a class can be read: the result would ignore that class."""
     lost = np.setdiff1d(data.labels[data.rows("train")], labels)
     if lost.size:
         rows = [row for row in data.rows("train").tolist() if data.labels[row] == lost[0]]

@@ -84,7 +84,7 @@ def open_remote(web: Web, address: str) -> GeoTiff:
     head = file.head(512)
     if not head.startswith(TIFF_MAGIC):
         page = head.lstrip().lower().startswith((b"<!doctype html", b"<html"))
-        what = "a web page, perhaps one to sign in on" if page else "no GeoTIFF"
+        what = "a web page, perhaps one to sign in on" if page else "not a GeoTIFF"
         raise GeoError(
             f"'{file.name}' on {urlsplit(address).hostname} is {what}: "
             "give the address of a cloud-optimised GeoTIFF itself."

@@ -70,7 +70,7 @@ def on_raster(path: str, name: str, kind: str, function: str, *arguments: Any) -
 
 
 def _lacked_memory(error: BaseException | None) -> bool:
-    """Whether an error goes back to memory that could not be allocated, by NumPy or by GDAL."""
+    """Whether an error is due to memory that could not be allocated, by NumPy or by GDAL."""
     while error is not None:
         if isinstance(error, MemoryError) or type(error).__name__ == "CPLE_OutOfMemoryError":
             return True

@@ -54,7 +54,7 @@ SHARES = Lesson(
         "A network is worth its training only where it does better than that.",
     ),
     terms=("hidden share", "classical fill", "PSNR", "decibel"),
-    ask="More and more is hidden. From which hidden share on is the network no better than the best "
+    ask="More and more is hidden. At which hidden share does the network stop being better than the best "
     "classical fill? "
     "Enter 100 if you expect that it is always better.",
     question=Number("%", 1, 100, 8),
@@ -88,7 +88,7 @@ SHAPES = Lesson(
     prose=(
         "A hidden share says how much is hidden, not where.",
         "Half of an image can be hidden as one block, like a cloud, or as patches scattered all over it.",
-        "In both cases the network sees equally many patches.",
+        "In both cases the network sees the same number of patches.",
     ),
     terms=("hidden share", "PSNR", "decibel"),
     ask="Half of the image is hidden. By how many dB is one block harder than scattered patches? "

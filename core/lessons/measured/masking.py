@@ -159,7 +159,7 @@ def conclude_shares(found: Finding) -> Answer:
         if lead[n + 1] < 0 <= lead[n]:
             value = 100 * (SHARES[n] + (SHARES[n + 1] - SHARES[n]) * lead[n] / (lead[n] - lead[n + 1]))
             break
-    where = "at no share up to 95 %" if value == 100 else f"from about {value:.0f} % on"
+    where = "at no share up to 95 %" if value == 100 else f"from about {value:.0f} % upwards"
     says = (
         f"The network leads the best classical fill most at {SHARES[best]:.0%} hidden, by {lead[best]:.2f} "
         "dB. "

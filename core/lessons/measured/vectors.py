@@ -350,6 +350,6 @@ def conclude_marks(found: Finding) -> Answer:
     enough = next((count for count in COUNTS if errors[count] < GOOD), COUNTS[-1])
     says = (
         f"The calibration error is {errors[4]:.2f} after 4 marks, {errors[10]:.2f} after 10 and "
-        f"{errors[60]:.2f} after 60. It is below {GOOD} from {enough} marks on."
+        f"{errors[60]:.2f} after 60. It is below {GOOD} with {enough} marks or more."
     )
     return Answer(float(enough), says, errors[COUNTS[-1]] < errors[COUNTS[0]] and errors[enough] < GOOD)

@@ -40,7 +40,7 @@ OWNER_NOTICE = "The file states no licence: whoever trained it decides."
 @dataclass
 class LoadPlan:
     """How to build and fill the network of a file: `sizes` for `family`, what was `assumed` for them, and
-    what a person must be told."""
+    what the user must know."""
 
     family: str
     variant: str
@@ -84,7 +84,7 @@ class Clues:
             found = "is missing" if tensor is None else f"has the shape {tuple(tensor.shape)}"
             raise CheckpointError(
                 f"{self.path.name} looks like a vision transformer, but {key} {found}: "
-                "it is incomplete, take another file."
+                "it is incomplete, use another file."
             )
         return tuple(tensor.shape)
 
@@ -97,7 +97,7 @@ class Clues:
         }
         if numbers != set(range(len(numbers))):
             raise CheckpointError(
-                f"{self.path.name} has gaps between its {stem}: it is incomplete, take another file."
+                f"{self.path.name} has gaps between its {stem}: it is incomplete, use another file."
             )
         return len(numbers)
 
@@ -107,23 +107,25 @@ class Clues:
             if key.endswith("patch_embed.proj.weight") and tensor.ndim == 4 and tensor.shape[1] != 3:
                 raise CheckpointError(
                     f"{self.path.name} takes {tensor.shape[1]} bands, and tiles are shown to networks as "
-                    "red, green and blue: take a file for three bands."
+                    "red, green and blue: use a file for three bands."
                 )
 
     def named(self, *words: str) -> bool:
         """Whether the file's name or the script's model name holds one of `words`, whatever stands between
         letters."""
-        said = re.sub(r"[^a-z0-9]", "", (self.path.stem + str(self.args.get("model", ""))[:200]).lower())
-        return any(word in said for word in words)
+        text = re.sub(r"[^a-z0-9]", "", (self.path.stem + str(self.args.get("model", ""))[:200]).lower())
+        return any(word in text for word in words)
 
     def whole(self, key: str, low: int, high: int) -> int | None:
         """An argument that is a whole number between `low` and `high`."""
-        said = self.args.get(key)
-        return said if isinstance(said, int) and not isinstance(said, bool) and low <= said <= high else None
+        value = self.args.get(key)
+        return (
+            value if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high else None
+        )
 
     def flag(self, key: str) -> bool | None:
-        said = self.args.get(key)
-        return bool(said) if isinstance(said, bool | int) else None
+        value = self.args.get(key)
+        return bool(value) if isinstance(value, bool | int) else None
 
 
 def backbone_sizes(clues: Clues, plan: LoadPlan, prefix: str = "") -> dict[str, Any]:
@@ -157,9 +159,9 @@ def _side(clues: Clues, plan: LoadPlan, prefix: str, patch: int) -> int:
 
 
 def heads(clues: Clues, plan: LoadPlan, argument: str, width: int, convention: int | None) -> int:
-    said = clues.whole(argument, 1, width)
-    if said and width % said == 0:
-        return said
+    stated = clues.whole(argument, 1, width)
+    if stated and width % stated == 0:
+        return stated
     if convention and width % convention == 0:
         plan.assumed.append(
             f"{argument} = {convention} (convention for a width of {width}; files do not store it)"

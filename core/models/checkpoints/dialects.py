@@ -47,10 +47,10 @@ FMOW_MEAN, FMOW_STD = (0.4182007, 0.4214799, 0.3991276), (0.2877428, 0.2754177, 
 def recognise(clues: Clues, positions: Positions | None) -> LoadPlan:
     """Which network a file holds; its tensors get MAE's names where they had Hugging Face's.
 
-    Raises CheckpointError for what is unknown, AmbiguousPositionsError where `positions` must be said.
+    Raises CheckpointError for what is unknown, AmbiguousPositionsError where `positions` must be given.
     """
-    if said := project_of(clues.tensors):
-        raise CheckpointError(f"{clues.path.name} is {said}.")
+    if project := project_of(clues.tensors):
+        raise CheckpointError(f"{clues.path.name} is {project}.")
     if is_hugging_face(clues.tensors):
         clues.tensors = under_mae_names(clues.tensors)
         clues.args = {**arguments_beside(clues.path), **clues.args}
@@ -109,9 +109,9 @@ def _scale_mae(clues: Clues) -> LoadPlan:
 
 def _scale_mae_training(clues: Clues, plan: LoadPlan) -> None:
     """What only the script's arguments know: losses, and the res the weights saw (models.md 1.8)."""
-    said = clues.args.get("base_resolution")
-    known = isinstance(said, int | float) and not isinstance(said, bool) and 0 < said < 1e4
-    base = float(said) if known else 2.5  # type: ignore[arg-type]
+    stated = clues.args.get("base_resolution")
+    known = isinstance(stated, int | float) and not isinstance(stated, bool) and 0 < stated < 1e4
+    base = float(stated) if known else 2.5  # type: ignore[arg-type]
     if not known:
         plan.assumed.append(
             "base_resolution = 2.5 (the command line of the release; it decides which res the weights saw)"

@@ -44,7 +44,7 @@ SCALE_MAE_ARGUMENTS = (
 
 
 class AmbiguousPositionsError(CheckpointError):
-    """An encoder alone whose positions may follow the GSD or stand still: the caller must say which."""
+    """An encoder alone whose positions may follow the GSD or be static: the caller must say which."""
 
 
 def encoder_alone(clues: Clues, positions: Positions | None) -> LoadPlan:
@@ -94,7 +94,7 @@ def _tinymim(clues: Clues, plan: LoadPlan) -> None:
     plan.family = "tinymim"
     if width == 192 and clues.whole("num_heads", 1, width) is None:
         plan.sizes["num_heads"] = 6
-        plan.assumed = [said for said in plan.assumed if not said.startswith("num_heads")] + [
+        plan.assumed = [line for line in plan.assumed if not line.startswith("num_heads")] + [
             "num_heads = 6 (as TinyMIM-Ti was distilled)"
         ]
     taught = {768: 16, 384: 12, 192: 12}.get(width, plan.sizes["num_heads"])
@@ -106,17 +106,17 @@ def _tinymim(clues: Clues, plan: LoadPlan) -> None:
     )
 
 
-def positions_of(clues: Clues, said: Positions | None, plan: LoadPlan) -> Positions:
+def positions_of(clues: Clues, stated: Positions | None, plan: LoadPlan) -> Positions:
     """Whether an encoder's positions follow the GSD: what the caller says, else evidence in the file.
 
     Raises AmbiguousPositionsError.
     """
-    if said not in (None, "gsd", "static"):
+    if stated not in (None, "gsd", "static"):
         raise CheckpointError(
-            f"positions is 'gsd' (Scale-MAE) or 'static' (MAE, SDMAE, TinyMIM), not {said!r:.40}."
+            f"positions is 'gsd' (Scale-MAE) or 'static' (MAE, SDMAE, TinyMIM), not {stated!r:.40}."
         )
     evidence = _evidence(clues)
-    found = said or (evidence[0] if evidence else None)
+    found = stated or (evidence[0] if evidence else None)
     if found is None:
         raise AmbiguousPositionsError(
             f"{clues.path.name} holds an encoder alone, and nothing in it tells whether its positions "
@@ -124,7 +124,7 @@ def positions_of(clues: Clues, said: Positions | None, plan: LoadPlan) -> Positi
             "pass positions='gsd' if it comes from Scale-MAE, 'static' if from MAE, SDMAE or TinyMIM (or "
             "write +gsd or +static after its name)."
         )
-    if not said and evidence:
+    if not stated and evidence:
         plan.assumed.append(f"{found} positions ({evidence[1]}; pass positions='...' to say otherwise)")
     return found
 

@@ -133,17 +133,17 @@ def _check_record(name: str, archive: zipfile.ZipFile, record: zipfile.ZipInfo) 
         return
     if record.file_size > MAX_JSON_BYTES:
         raise ExplorerError(f"{name} describes a program of {record.file_size} bytes: export one network.")
-    for key, said in _entries(json.loads(archive.read(record))):
-        if key == "use_pickle" and said:
+    for key, text in _entries(json.loads(archive.read(record))):
+        if key == "use_pickle" and text:
             raise ExplorerError(f"{name} holds pickled weights, which are not opened: export it again.")
-        if not isinstance(said, str) or key in JSON_INSIDE:
+        if not isinstance(text, str) or key in JSON_INSIDE:
             continue
-        if key == "target" and not TARGETS.fullmatch(said):
+        if key == "target" and not TARGETS.fullmatch(text):
             raise ExplorerError(
-                f"{name} calls {said!r:.80}, which is no tensor operator of torch: nothing was run."
+                f"{name} calls {text!r:.80}, which is not a tensor operator of torch: nothing was run."
             )
-        if not GRAMMARS.get(key, PLAIN).fullmatch(said):
-            raise ExplorerError(f"{name} contains {said!r:.80}, which is not a plain name: nothing was run.")
+        if not GRAMMARS.get(key, PLAIN).fullmatch(text):
+            raise ExplorerError(f"{name} contains {text!r:.80}, which is not a plain name: nothing was run.")
 
 
 def _check_sample(name: str, content: bytes) -> None:

@@ -1,7 +1,7 @@
 """Read untrusted weights files: no code in them runs, and every claim is checked before memory is allocated.
 
 Two formats: torch's (.pth, .pt, .bin), of which nothing is unpickled, and safetensors. What the tensors mean
-is said in core.models.checkpoints.dialects.
+is described in core.models.checkpoints.dialects.
 """
 
 from __future__ import annotations
@@ -106,14 +106,14 @@ def require_memory(path: Path, needed: int) -> None:
     if needed > free:
         raise CheckpointError(
             f"{path.name} takes {needed / 1e9:,.1f} GB in memory and {free / 1e9:,.1f} GB are free: "
-            "close other programs, or take a smaller network."
+            "close other programs, or use a smaller network."
         )
 
 
 def _mistaken(head: bytes) -> str:
-    for start, said in _MISTAKEN.items():
+    for start, meaning in _MISTAKEN.items():
         if head[: len(start)].lower() == start.lower():
-            return said
+            return meaning
     return "is neither a file of torch (.pth) nor safetensors: give one of those"
 
 
@@ -159,7 +159,7 @@ def _plain(path: Path, key: str, tensor: Tensor) -> Tensor:
     numbers = tensor.to(torch.float32).contiguous()
     if not bool(numbers.isfinite().all()):
         raise CheckpointError(
-            f"{path.name} holds values in {key:.60} that are no numbers: "
-            "its training had failed, take an earlier checkpoint."
+            f"{path.name} holds values in {key:.60} that are not finite: "
+            "its training failed, so use an earlier checkpoint."
         )
     return numbers if numbers.untyped_storage().nbytes() == numbers.nbytes else numbers.clone()

@@ -79,7 +79,7 @@ def arguments_beside(path: Path) -> dict[str, Any]:
     }
     with suppress(OSError, ValueError, RecursionError):
         file = path.with_name("config.json")
-        said = json.loads(file.read_bytes()) if file.stat().st_size <= MAX_CONFIG_BYTES else None
-        if isinstance(said, dict) and said.get("model_type") in ("vit", "vit_mae"):
-            return {name: said[key] for key, name in names.items() if isinstance(said.get(key), int)}
+        config = json.loads(file.read_bytes()) if file.stat().st_size <= MAX_CONFIG_BYTES else None
+        if isinstance(config, dict) and config.get("model_type") in ("vit", "vit_mae"):
+            return {name: config[key] for key, name in names.items() if isinstance(config.get(key), int)}
     return {}

@@ -56,8 +56,8 @@ def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **s
             Clues(file, sha256),
             LoadPlan(card.family, f"{card.name}, weights made here", dict(card.sizes), card.licence),
         )
-    elif (said := stated(file)) is not None:
-        clues, plan = Clues(file, sha256), said
+    elif (own_plan := stated(file)) is not None:
+        clues, plan = Clues(file, sha256), own_plan
     else:
         clues = Clues(file, sha256)
         if name := dino_name(clues.tensors):
@@ -66,7 +66,7 @@ def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **s
         if clues.official:
             plan.notices.insert(0, f"It is {clues.official} of Scale-MAE, bit for bit.")
     plan.sizes |= sizes
-    plan.assumed = [said for said in plan.assumed if said.split(" ")[0] not in sizes]
+    plan.assumed = [line for line in plan.assumed if line.split(" ")[0] not in sizes]
     model = _built(path, plan)
     report = _filled(model, file, renamed(clues, plan), plan, sha256)
     model.card = card if card is not None and not sizes else _card(path, plan, report)
@@ -90,8 +90,8 @@ def _own_card(path: Path, sha256: str) -> ModelCard | None:
     if path.suffix != ".safetensors" or not written.is_file() or written.stat().st_size > MAX_CARD_BYTES:
         return None
     try:
-        said = json.loads(written.read_bytes())
-        ours = isinstance(said, dict) and said["weights"]["file"] == path.name
+        values = json.loads(written.read_bytes())
+        ours = isinstance(values, dict) and values["weights"]["file"] == path.name
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if not ours:
@@ -118,7 +118,7 @@ def _built(path: Path, plan: LoadPlan) -> Encoder:
             raise
         except (TypeError, ValueError, ArithmeticError, RuntimeError) as problem:
             raise CheckpointError(
-                f"{path.name} describes a network that cannot be built ({problem}): take another file."
+                f"{path.name} describes a network that cannot be built ({problem}): use another file."
             ) from problem
 
 
@@ -137,7 +137,7 @@ def _require_bounded(path: Path, sizes: Mapping[str, Any]) -> None:
         raise CheckpointError(
             f"{path.name} would cut pictures of {side} px into patches of {patch} px, beyond any model "
             "known here: "
-            f"take a file for at most {MAX_GRID} patches a side."
+            f"use a file for at most {MAX_GRID} patches a side."
         )
 
 
@@ -154,23 +154,23 @@ def _filled(
 
     Raises CheckpointError where one is missing, left over or of another shape.
     """
-    name, wanted = file.path.name, model.state_dict()
-    missing = [key for key in wanted if key not in tensors]
-    left = [key for key in tensors if key not in wanted]
+    name, expected = file.path.name, model.state_dict()
+    missing = [key for key in expected if key not in tensors]
+    left = [key for key in tensors if key not in expected]
     lacking = [key for key in missing if key.rpartition(".")[2] not in COMPUTED]
     if lacking:
         raise CheckpointError(
             f"{name} is {plan.variant}, but {len(lacking)} of its tensors are missing ({few(lacking)}): "
-            "take a complete file."
+            "use a complete file."
         )
-    misfits = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
+    misfits = [key for key in expected if key in tensors and tensors[key].shape != expected[key].shape]
     if misfits:
         key = misfits[0]
         raise CheckpointError(
             f"{name} is {plan.variant}, but {len(misfits)} of its tensors have another shape than its "
             "sizes ask for "
-            f"({key} is {_shape(tensors[key])} where {_shape(wanted[key])} belongs): "
-            "take an unmixed file, or pass the size that differs."
+            f"({key} is {_shape(tensors[key])} where {_shape(expected[key])} belongs): "
+            "use an unmixed file, or pass the size that differs."
         )
     strangers = [key for key in left if not key.startswith(tuple(LEFT_OUT))]
     if strangers:
@@ -178,9 +178,11 @@ def _filled(
             f"{name} looks like {plan.variant}, but holds tensors that it has no place for "
             f"({few(strangers)}): it is another variant."
         )
-    state = {key: tensors[key] if key in tensors else _computed(key, wanted[key], tensors) for key in wanted}
+    state = {
+        key: tensors[key] if key in tensors else _computed(key, expected[key], tensors) for key in expected
+    }
     model.load_state_dict(state, strict=True, assign=True)
-    found = len(wanted) - len(missing)
+    found = len(expected) - len(missing)
     return LoadReport(
         name,
         plan.variant,

@@ -16,10 +16,10 @@ from torch import Tensor
 Tensors = Mapping[str, Tensor]
 
 RGB = "tiles are shown to networks as red, green and blue"
-THREE_BANDS = f"and {RGB}: take an encoder for three bands"
+THREE_BANDS = f"and {RGB}: use an encoder for three bands"
 BY_TIMM = "give it with its architecture, timm:NAME@FILE"
 BY_EXPORT = "export its encoder for red, green and blue as ONNX or .pt2, and open that file"
-BY_OWN_NAMES = "take the file under its authors' own names, or timm's"
+BY_OWN_NAMES = "use the file under its authors' own names, or timm's"
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Marker:
     """The marks of one project's files.
 
     `keys` are regular expressions, each of which is found in the name of some tensor; `shapes` is true of the
-    tensors' shapes. `said` completes the sentence "FILE is ...".
+    tensors' shapes. `description` completes the sentence "FILE is ...".
     """
 
     keys: tuple[str, ...]
-    said: str
+    description: str
     shapes: Callable[[Tensors], bool] | None = None
 
     def fits(self, tensors: Tensors) -> bool:
@@ -88,22 +88,22 @@ MARKERS = (
     Marker(
         (),
         "a network for image series whose patches span time, such as Prithvi-EO-1.0, "
-        "and one image is shown at a time: take an encoder for single images",
+        "and one image is shown at a time: use an encoder for single images",
         _spans_time,
     ),
     Marker((r"(^|\.)encoder_pos_embed$",), f"Cross-Scale MAE, another implementation of MAE: {BY_EXPORT}"),
     Marker(
         (r"(^|\.)proj_up_conv\.", r"(^|\.)channel_embed$"),
-        f"SatMAE++ for groups of Sentinel-2 bands, and {RGB}: take SatMAE++ for RGB",
+        f"SatMAE++ for groups of Sentinel-2 bands, and {RGB}: use SatMAE++ for RGB",
     ),
     Marker(
         (r"(^|\.)(channel_embed$|patch_embed\.0\.)",),
-        f"SatMAE for groups of Sentinel-2 bands, and {RGB}: take SatMAE for RGB",
+        f"SatMAE for groups of Sentinel-2 bands, and {RGB}: use SatMAE for RGB",
     ),
     Marker(
         (r"^pos_embed$", r"^cls_token$"),
         "SatMAE for image series, part of whose positions encode time, and one image is shown at a time: "
-        "take SatMAE for RGB",
+        "use SatMAE for RGB",
         _narrow_positions,
     ),
     Marker(
@@ -117,7 +117,7 @@ MARKERS = (
     Marker((r"encoder_embeddings\.",), f"TerraMind, with an embedding for each kind of image: {BY_EXPORT}"),
     Marker(
         (r"(^|\.)eo_patch_embed\.",),
-        "Presto, for time series of single pixels, which cannot embed an image: take an encoder for images",
+        "Presto, for time series of single pixels, which cannot embed an image: use an encoder for images",
     ),
     Marker(
         (r"(^|\.)pos_emb_projection\.",),
@@ -161,7 +161,7 @@ MARKERS = (
     Marker((r"(^|\.)layers\.\d+\.RC\.",), f"ViTAE, with convolutions beside attention: {BY_EXPORT}"),
     Marker(
         (r"(^|\.)location\.nnet\.",),
-        "SatCLIP, which embeds places by their coordinates: take an encoder for images",
+        "SatCLIP, which embeds places by their coordinates: use an encoder for images",
     ),
     Marker(
         (r"(^|\.)visual\.(class_embedding$|conv1\.|trunk\.)",),
@@ -200,4 +200,4 @@ MARKERS = (
 
 def project_of(tensors: Tensors) -> str | None:
     """What these tensors are, as the end of the sentence "FILE is ..."; None if no marker fits."""
-    return next((marker.said for marker in MARKERS if marker.fits(tensors)), None)
+    return next((marker.description for marker in MARKERS if marker.fits(tensors)), None)

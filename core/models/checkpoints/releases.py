@@ -1,4 +1,4 @@
-"""Where published weights lie and how to know them again: addresses, sizes and hashes in one table.
+"""Where published weights are and how to recognise them: addresses, sizes and hashes in one table.
 
 Sizes and hashes are those of the files' public Git LFS pointers on the hub; two independent uploads of the
 official file agree on its hash. The release page itself states none.

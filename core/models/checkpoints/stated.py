@@ -41,10 +41,10 @@ def stated(file: CheckpointFile) -> LoadPlan | None:
     if text is None:
         return None
     try:
-        said = json.loads(text[:MAX_CHARACTERS])
-        family = families()[said["family"]]
-        sizes = {name: _size(name, value, family.defaults[name]) for name, value in said["sizes"].items()}
-        card = {name: said[name] for name in STATED}
+        values = json.loads(text[:MAX_CHARACTERS])
+        family = families()[values["family"]]
+        sizes = {name: _size(name, value, family.defaults[name]) for name, value in values["sizes"].items()}
+        card = {name: values[name] for name in STATED}
         side, patch = card["input_px"], sizes.get("patch_size", family.defaults["patch_size"])
         if not all(re.fullmatch(r"[a-z0-9_+]{1,30}", card[name]) for name in ("default_policy", "pooling")):
             raise ValueError("default_policy or pooling")
@@ -77,7 +77,7 @@ def stated(file: CheckpointFile) -> LoadPlan | None:
 
 
 def _size(name: str, value: Any, usual: Any) -> Any:
-    """Pass a size through whose kind is that of the builder's default. Raises ValueError."""
+    """Return a size if its type is that of the builder's default. Raises ValueError otherwise."""
     kinds = {
         bool: (bool,),
         int: (int,),

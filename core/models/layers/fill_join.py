@@ -56,10 +56,8 @@ class FillJoin(nn.Module):
 def he_convolutions(part: nn.Module) -> None:
     """He-normal kernels and zero biases for every convolution in `part`.
 
-    A transposed one whose stride is its kernel feeds `in_channels`.
-
-    values into each of its outputs. PyTorch's own start shrinks what passes through a deep head until nothing
-    is learnt.
+    A transposed one whose stride equals its kernel feeds `in_channels` values into each of its outputs.
+    PyTorch's default initialisation shrinks the signal in a deep head until nothing is learnt.
     """
     for module in part.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):

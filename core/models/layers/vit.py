@@ -1,4 +1,4 @@
-"""The plain vision transformer that every model here stands on: patches, positions, blocks (timm's, with
+"""The plain vision transformer that every model here builds on: patches, positions, blocks (timm's, with
 fused attention).
 
 Source: MAE (arXiv 2111.06377) for the flow of tokens, Scale-MAE (arXiv 2212.14532, section 3) for positions

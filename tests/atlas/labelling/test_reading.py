@@ -56,7 +56,7 @@ def test_a_file_without_crs_asks_for_one(tmp_path):
     with pytest.raises(LabelError, match="does not state its coordinate system"):
         parse(data)
     assert len(parse(data, crs="EPSG:4326")["values"]) == 2
-    with pytest.raises(LabelError, match="is no coordinate system"):
+    with pytest.raises(LabelError, match="is not a coordinate system"):
         parse(data, crs="EPSG:nonsense")
     text = pd.DataFrame({"x": [5e5, 5e5], "y": [5e6, 5e6], "class": ["a", "b"]}).to_csv().encode()
     with pytest.raises(LabelError, match="does not state its coordinate system"):

@@ -158,9 +158,9 @@ def test_a_folder_that_vanishes(spec):
     worker = work(spec, "0/2")
     next(step for step in worker if step.done)
     shutil.rmtree(spec.out)
-    with pytest.raises(EmbeddingError, match="out has gone: bring its disk back"):
+    with pytest.raises(EmbeddingError, match="out is gone: reconnect its disk"):
         list(worker)
-    with pytest.raises(EmbeddingError, match="out has gone: bring its disk back"):
+    with pytest.raises(EmbeddingError, match="out is gone: reconnect its disk"):
         list(leader)
     assert not Path(spec.out).exists()
 

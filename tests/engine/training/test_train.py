@@ -125,10 +125,10 @@ def test_a_resumed_run_refuses_changed_imagery_and_names_the_difference(tmp_path
     losses(spec, tmp_path, imagery, until=2)
     source = imagery[0]
     fewer = Imagery(source.name, source.licence, source.pictures[:5], source.gsd_m[:5])
-    with pytest.raises(RunError, match="made up had 6 pictures, now 5"):
+    with pytest.raises(RunError, match="made up had 6 images, now 5"):
         losses(spec, tmp_path, (fewer,))
     repainted = (255 - source.pictures[0], *source.pictures[1:])
-    with pytest.raises(RunError, match="made up holds other pictures than before"):
+    with pytest.raises(RunError, match="made up holds different images than before"):
         losses(spec, tmp_path, (Imagery(source.name, source.licence, repainted, source.gsd_m),))
 
 

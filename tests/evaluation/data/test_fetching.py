@@ -133,7 +133,7 @@ def test_an_archive_without_a_published_hash_must_be_one(publisher, tmp_path):
     publisher.content["/WHU-RS19.zip"] = b"<html>not found</html>"
     archive = SetArchive("WHU-RS19.zip", f"{publisher.address}/WHU-RS19.zip")
     release = DatasetRelease("whu_rs19", "WHU-RS19", (archive,), "see its page", "https://example.org")
-    with pytest.raises(FetchSetError, match="it is no archive"):
+    with pytest.raises(FetchSetError, match="it is not an archive"):
         fetch_set(release, tmp_path)
     publisher.content["/WHU-RS19.zip"] = images_zip()
     assert fetch_set(release, tmp_path).name == "WHU-RS19.zip"

@@ -86,7 +86,7 @@ OURS = {
     "ui/evaluate/sections.py": {"unit", "verdict"},
     "pages/4_Evaluate.py": {"origins"},
     "ui/evaluate/following.py": {"ending", "results", "left", "status.completed"},
-    "ui/evaluate/which_model.py": {"here", r"'  \n'.join(said)"},
+    "ui/evaluate/which_model.py": {"here", r"'  \n'.join(sentences)"},
     "ui/train/following.py": {"state", "saves", "caption", "named"},
     "ui/pickers/model_picker.py": {
         "cached.result_cache('model cards', 64).get_or_compute(name, lambda: _card_text(card))"

@@ -43,7 +43,7 @@ NOTES = {
     "groups": "k-means on the vectors, with the number of groups that has the highest silhouette score.",
     "similar": "Cosine similarity of each vector to that of the selected place. Brighter is more similar.",
 }
-WHEEL_NOTE = "Similar colours mean similar embeddings. A hue has no name of its own."
+WHEEL_NOTE = "Similar colours mean similar embeddings. A hue by itself has no meaning."
 EXCLUDED_COLUMNS = {
     "unique_id",
     "geometry",

@@ -201,7 +201,7 @@ def share_button(data: MapData, encoded: EncodedLayer, place: int | None) -> Non
         "globe.png",
         "image/png",
         icon=":material/share:",
-        help="A picture of 1200 x 630 px with both maps, their colours, selection and rings.",
+        help="An image of 1200 x 630 px with both maps, their colours, selection and rings.",
         on_click="ignore",
     )
 

@@ -122,9 +122,9 @@ def _reference(context: PanelContext) -> tuple[EmbeddingTable, EmbeddingTable] |
     others = {context.name: context.table, **_others(context)}
     if len(others) < 3:
         return None
-    with st.expander("Take off the season", icon=":material/partly_cloudy_day:"):
+    with st.expander("Subtract seasonal change", icon=":material/partly_cloudy_day:"):
         st.caption(
-            "A pair of the same two seasons between which nothing changed: its mean movement is taken off."
+            "Two tables of the same seasons between which nothing changed: their mean change is subtracted."
         )
         first = st.selectbox("Reference, before", [NONE, *others], format_func=plain, key="change reference")
         second = st.selectbox(
@@ -174,7 +174,7 @@ def _summary(pair: Pair, found: Change) -> None:
     )
     if found.percentile is not None:
         st.caption(
-            f"{(found.percentile >= 0.99).mean():.1%} of the places moved more than 99 % of the "
+            f"{(found.percentile >= 0.99).mean():.1%} of the places changed more than 99 % of the "
             "reference places."
         )
     st.caption(

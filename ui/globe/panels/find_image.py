@@ -43,7 +43,7 @@ def picture(context: PanelContext) -> ImageQuery | None:
         step=0.1,
         format="%.3f",
         value=None,
-        placeholder="most frequent in the table",
+        placeholder="most common in the table",
         key="find gsd",
     )
     if file is None:

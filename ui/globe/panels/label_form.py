@@ -76,7 +76,7 @@ def _columns(labels: Labels, crs: str) -> LabelColumns:
         key=f"label column {labels.name}",
     )
     kind = st.segmented_control(
-        "It holds",
+        "Type of label",
         [AUTOMATIC, "class", "number"],
         default=AUTOMATIC,
         required=True,
@@ -120,11 +120,11 @@ def _sampling(labels: Labels | None) -> SamplingSpec:
         if rule == "share":
             of_class = st.selectbox("Class", classes, format_func=plain, key="label of class") or ""
     least = st.slider(
-        "Least share of a tile that its label covers", 0.05, 1.0, 0.5, 0.05, key="label share",
+        "Minimum share of a tile that its label must cover", 0.05, 1.0, 0.5, 0.05, key="label share",
         help="Tiles that are covered less get no label.",
     )  # fmt: skip
     distance = st.number_input(
-        "Points: greatest distance from a tile's centre, in metres",
+        "Points: maximum distance from a tile's centre, in metres",
         0.0,
         1e7,
         0.0,

@@ -157,14 +157,14 @@ def whereabouts(context: PanelContext, row: int, rows: NDArray[np.int64]) -> lis
     """Say for each row which town is nearest and how far it is from `row`; "" where that is unknown."""
     towns, km = nearest_towns(context.lonlat[rows], TOWN)
     lon, lat = context.lonlat[row].tolist()
-    said = []
+    captions = []
     for other, town, town_km in zip(rows.tolist(), towns, km.tolist(), strict=True):
         if town is None or not np.isfinite(lon + lat):
-            said.append("")
+            captions.append("")
             continue
         away = context.table.distance_km(other, lon, lat)
-        said.append(f" · {_near(town, town_km)} · {away:,.0f} km away")
-    return said
+        captions.append(f" · {_near(town, town_km)} · {away:,.0f} km away")
+    return captions
 
 
 def near_town(lon: float, lat: float) -> str:

@@ -21,7 +21,7 @@ _EPILOG = """examples:
   python -m core evaluate all --protocol reconstruction   hidden pixels, beside four baselines
   python -m core evaluate gallery --protocol reconstruction
                                                           the same on the tiles that the app opens with
-  python -m core evaluate all --protocol gsd              PSNR under the right GSD and one wrong by four
+  python -m core evaluate all --protocol gsd              PSNR under the right GSD and one 4x off
   python -m core evaluate all --protocol segmentation --scales 25,50,100
   python -m core evaluate resisc45 whu_rs19 ucmerced eurosat airound cvbrct mlrsnet optimal31 \\
       --protocol scales --against paper --model scalemae-vitlarge-800.pth
@@ -89,7 +89,7 @@ def _add_subject_arguments(parser: argparse.ArgumentParser) -> None:
         "--spec",
         type=Path,
         metavar="FILE",
-        help="run the request of a JSON file, as the page Evaluate does: it holds plans, models and all "
+        help="run the request in a JSON file, as the Evaluate page does: it holds plans, models and all "
         "settings; status.json beside it says how far it is",
     )
 
@@ -222,7 +222,7 @@ def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
     add(
         "--record",
         action="store_true",
-        help="also add the results to those recorded with the program, which the page Evaluate shows",
+        help="also add the results to those recorded with the program, which the Evaluate page shows",
     )
     add("--json", action="store_true", help="print one JSON object on standard output")
 

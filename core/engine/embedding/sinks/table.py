@@ -149,7 +149,7 @@ class TableSink(Sink):
         return min((index + 1) * self.batch, self.total) - index * self.batch
 
     def workers_with_work(self, workers: int) -> list[int]:
-        """Return the workers, of so many, that have batches left."""
+        """Return the workers that have batches left, out of this number of workers."""
         return sorted({index // self._per_shard % workers for index in self.left})
 
     @property
