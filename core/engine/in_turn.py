@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..models.base import Encoder
 from ..policy import Policy
+from .device import device_of, one_thread
 from .embed import embed
 from .inputs import Fed
 from .prediction import Pictures, Predicted, reconstruct_batch
@@ -47,7 +49,8 @@ def reconstruct_in_turn(
 
     def run(inputs: Sequence[_NetworkInput]) -> list[Predicted]:
         images, hidden = np.stack([each.image for each in inputs]), np.stack([each.hidden for each in inputs])
-        out = reconstruct_batch(network, images, hidden, [each.res for each in inputs])
+        with _threads(model, queue):
+            out = reconstruct_batch(network, images, hidden, [each.res for each in inputs])
         return [out.only(n) for n in range(len(inputs))]
 
     kind = (network, prepared.fed.side, int(cells.sum()))
@@ -74,9 +77,15 @@ def embed_in_turn(
     def run(inputs: Sequence[Fed]) -> list[NDArray[np.float32]]:
         images = np.stack([each.unit for each in inputs])
         gsds = [each.tile.gsd for each in inputs]
-        return list(
-            embed(model, images, gsd_m=gsds, policy=policy, pooling=pooling, native_gsd_m=native_gsd_m)
-        )
+        with _threads(model, queue):
+            return list(
+                embed(model, images, gsd_m=gsds, policy=policy, pooling=pooling, native_gsd_m=native_gsd_m)
+            )
 
     kind = ("embed", model, fed.side, policy, pooling, native_gsd_m)
     return queue.share(kind, fed, run)
+
+
+def _threads(model: Encoder, queue: Turns) -> contextlib.AbstractContextManager[None]:
+    """One thread a request while others wait or run beside it; all of them for one that is alone."""
+    return one_thread(device_of(model)) if queue.waiting() > 1 else contextlib.nullcontext()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
@@ -45,19 +46,23 @@ class _Ticket:
 
 
 class Turns:
-    """A queue for one device: first come, first served; a newer request replaces an older of its token."""
+    """A queue for one device: first come, first served; a newer request replaces an older of its token.
 
-    def __init__(self) -> None:
+    `at_once` requests run side by side.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
         self._lock = threading.Lock()
         self._waiting: list[_Ticket] = []
-        self._running: _Ticket | None = None
+        self._running: list[_Ticket] = []
+        self.at_once = at_once
         self._free = threading.Condition(self._lock)
-        self._worker = ThreadPoolExecutor(1, "device")
+        self._workers = ThreadPoolExecutor(at_once, "device")
 
     def waiting(self) -> int:
         """Return how many requests wait or run now."""
         with self._lock:
-            return len(self._waiting) + (self._running is not None)
+            return len(self._waiting) + len(self._running)
 
     @contextlib.contextmanager
     def turn(
@@ -95,15 +100,15 @@ class Turns:
         """Wait for the device and return the answer of `work` to a request.
 
         Other requests of the same `kind` that wait share the call: `work` receives up to MOST_TOGETHER
-        requests and answers each in order; its error is raised for all of them. It is called in the queue's
-        own thread, which goes on to the next call at once: were it called by those who wait, the device would
+        requests and answers each in order; its error is raised for all of them. It is called in a thread of
+        the queue, which takes up the next call at once: were it called by those who wait, the device would
         idle for a third of the time while 25 of them wake one another. `token` and `on_place` are as in
         `turn`, but 0 is reported with the answer.
         """
         ticket = self._queue(
             _Ticket(token, threading.Condition(self._lock), kind=kind, request=request, work=work)
         )
-        self._worker.submit(self._serve)
+        self._workers.submit(self._serve)
         try:
             self._await(ticket, on_place)
         finally:
@@ -117,7 +122,7 @@ class Turns:
         with self._lock:
             while any(ticket.work for ticket in self._waiting):
                 first = self._order()[0]
-                if self._running is None and (work := first.work):
+                if len(self._running) < self.at_once and (work := first.work):
                     break
                 self._free.wait()
             else:
@@ -125,12 +130,12 @@ class Turns:
             alike = [other for other in self._waiting if other.work and other.kind == first.kind]
             together = [first, *(other for other in alike if other is not first)][:MOST_TOGETHER]
             self._waiting = [other for other in self._waiting if other not in together]
-            self._running = first
+            self._running.append(first)
         try:
             self._answer(together, work)
         finally:
             with self._lock:
-                self._running = None
+                self._running.remove(first)
                 for ticket in together:
                     ticket.changed.notify()
                 self._wake_next()
@@ -149,8 +154,8 @@ class Turns:
         with self._lock:
             if ticket in self._waiting:
                 self._waiting.remove(ticket)
-            elif self._running is ticket and ticket.work is None:
-                self._running = None
+            elif ticket in self._running and ticket.work is None:
+                self._running.remove(ticket)
             self._wake_next()
 
     def _wake_next(self) -> None:
@@ -159,7 +164,7 @@ class Turns:
         Nobody else: with 25 people, waking everybody at each change took a twentieth of the time.
         """
         self._free.notify()
-        if self._running is None and self._waiting and self._order()[0].work is None:
+        if len(self._running) < self.at_once and self._waiting and self._order()[0].work is None:
             self._order()[0].changed.notify()
 
     def _queue(self, ticket: _Ticket) -> _Ticket:
@@ -195,7 +200,9 @@ class Turns:
                 ahead, done = self._ahead(ticket), ticket.answered
                 if ahead == 0 and ticket.work is None:
                     self._waiting.remove(ticket)
-                    self._running, done = ticket, True
+                    self._running.append(ticket)
+                    self._wake_next()
+                    done = True
                 elif ahead == 0 and not done:  # it is computed now, or next
                     ticket.changed.wait()
                     continue
@@ -212,10 +219,10 @@ class Turns:
         """How many others come before a ticket; 0 once it is being computed or answered."""
         if ticket not in self._waiting:
             return 0
-        return self._order().index(ticket) + (self._running is not None)
+        return max(0, self._order().index(ticket) + 1 + len(self._running) - self.at_once)
 
 
 @lru_cache(maxsize=8)
-def turns(device_kind: str) -> Turns:  # noqa: ARG001 (the cache's key)
-    """Return the queue of this process for a device."""
-    return Turns()
+def turns(device_kind: str) -> Turns:
+    """Return the queue of this process for a device. A CPU of several cores runs two requests at once."""
+    return Turns(min(2, os.cpu_count() or 1) if device_kind == "cpu" else 1)

@@ -270,3 +270,35 @@ def test_whoever_leaves_when_the_turn_comes_passes_it_on():
     with pytest.raises(KeyError):
         turns.share("a", 1, list, "ann", leave)
     assert turns.share("a", 2, list, "bob") == 2
+
+
+def test_two_at_once_run_side_by_side_and_a_third_waits():
+    turns, inside, places, go = Turns(at_once=2), [], [], threading.Event()
+
+    def work(asked):
+        inside.extend(asked)
+        go.wait(5)
+        return asked
+
+    def hold(n: int) -> None:
+        with turns.turn():
+            inside.append(n)
+            go.wait(5)
+
+    threads = [
+        threading.Thread(target=hold, args=(1,)),
+        threading.Thread(target=turns.share, args=("a", 2, work, "ann")),
+    ]
+    for thread in threads:
+        thread.start()
+    while len(inside) < 2:
+        time.sleep(0.001)
+    threads.append(threading.Thread(target=turns.share, args=("a", 3, work, "bob", places.append)))
+    threads[-1].start()
+    while not places:
+        time.sleep(0.001)
+    assert sorted(inside) == [1, 2] and places == [1] and turns.waiting() == 3
+    go.set()
+    for thread in threads:
+        thread.join(5)
+    assert sorted(inside) == [1, 2, 3] and turns.waiting() == 0

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -131,10 +132,12 @@ def test_waiting_embeddings_of_different_clients_share_the_network(service, scen
         threading.Thread(target=lambda: got.append(service.client.embed([scene], model=MODEL)))
         for _ in range(6)
     ]
-    with queue.turn():  # the device is busy until all six wait
+    with ExitStack() as busy:  # the device is busy until all six wait
+        for _ in range(queue.at_once):
+            busy.enter_context(queue.turn())
         for each in clients:
             each.start()
-        while queue.waiting() < 7:
+        while queue.waiting() < queue.at_once + 6:
             time.sleep(0.01)
     for each in clients:
         each.join(30)
