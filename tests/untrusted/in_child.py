@@ -1,0 +1,28 @@
+"""Functions that tests run in a child process."""
+
+from __future__ import annotations
+
+import resource
+import time
+
+from core.errors import ExplorerError
+
+held: list[bytearray] = []
+
+
+def keep(count: int) -> None:
+    """Keep so many bytes after the answer, all of them in use."""
+    held.append(bytearray(b"x") * count)
+
+
+def keep_without_limit(count: int, seconds: float) -> None:
+    """Lift the kernel's limit, which macOS and Windows do not have, and hold so many bytes for a while."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    keep(count)
+    time.sleep(seconds)
+
+
+def refuse(text: str) -> None:
+    """Refuse with this text."""
+    raise ExplorerError(text)
