@@ -103,6 +103,9 @@ def parse_spec(text: bytes | str, where: str = "the spec") -> TrainSpec:
     return spec_from(_parsed(text, where), where)
 
 
+_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "text"}
+
+
 def _parsed(text: bytes | str, where: str) -> dict[str, Any]:
     return parse(text, where, "json" if where.endswith(".json") else "toml", RunError)
 
@@ -120,23 +123,27 @@ def spec_from(values: dict[str, Any], where: str) -> TrainSpec:
     for key in ("name", "model", "steps"):
         if key not in values:
             raise RunError(f"{where} has no key {key!r}: add it.")
-    try:
-        return TrainSpec(**{key: _plain(known[key], value) for key, value in values.items()})
-    except (TypeError, ValueError, OverflowError, RecursionError) as problem:
-        raise RunError(
-            f"{where} holds a value of the wrong type ({problem!s:.200}): correct it."
-        ) from problem
+    plain: dict[str, Any] = {}
+    for key, value in values.items():
+        try:
+            plain[key] = _plain(known[key], value)
+        except (TypeError, RecursionError) as problem:
+            raise RunError(f"{where}: {key} {problem!s:.200}. Correct it.") from problem
+    return TrainSpec(**plain)
 
 
 def _plain(kind: Any, value: Any) -> Any:
-    if kind in (int, float, str):
+    if kind in _KINDS:
         if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
-            raise TypeError(f"{value!r} is not {kind.__name__}")
-        return kind(value)
+            raise TypeError(f"must be {_KINDS[kind]}, not {value!r:.60}")
+        try:
+            return kind(value)
+        except OverflowError:
+            raise TypeError("is too large") from None
     if isinstance(value, dict):
         return tuple((key, _frozen(v)) for key, v in sorted(value.items()))
     if not isinstance(value, list | tuple):
-        raise TypeError(f"{value!r} is not a list")
+        raise TypeError(f"must be a list or a table, not {value!r:.60}")
     return _frozen(value)
 
 

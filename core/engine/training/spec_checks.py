@@ -135,6 +135,8 @@ _FINE_TUNE_CHECKS: tuple[Check, ...] = (
 def problems_of(spec: Any) -> list[str]:
     """What is wrong with a training spec, a clause for each value that cannot be used."""
     wrong = _unmet(spec, _CHECKS)
+    if wrong:
+        return wrong
     if len(spec.sides_px) != len(spec.side_shares):
         wrong.append("sides_px and side_shares must have the same length")
     if spec.targets_px and len(spec.targets_px) != len(spec.sides_px):

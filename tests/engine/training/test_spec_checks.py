@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.cli.entry import main
 from core.engine.inputs import InputError
 from core.engine.training.finetune import FineTune
 from core.engine.training.runs import RunError, spec_from
@@ -31,6 +32,7 @@ GOOD = {"name": "x", "model": "mae_tiny", "steps": 5}
         ({"sides_px": [64, 96]}, "same length"),
         ({"side_shares": [0.0]}, "side_shares must list"),
         ({"batch": 10**9}, "batch must be a whole number from 1 to 65,536"),
+        ({"batch": 1e9}, r"run.toml: batch must be a whole number, not 1000000000\.0\."),
         ({"ratios": []}, "ratios must list"),
         ({"ratios": [float("nan")]}, "ratios must list"),
         ({"mask_kinds": [["clouds", 1.0]]}, "mask_kinds must list pairs"),
@@ -50,14 +52,28 @@ GOOD = {"name": "x", "model": "mae_tiny", "steps": 5}
         ({"policy": "best"}, "policy must be one of"),
         ({"checkpoint_minutes": float("nan")}, "checkpoint_minutes must be"),
         ({"sizes": [1, 2]}, "sizes must be a table"),
-        ({"objective": "l2"}, "wrong type"),
+        ({"objective": "l2"}, "objective must be a list or a table, not 'l2'"),
+        ({"targets_px": ["a"]}, "targets_px must be empty or list whole numbers"),
         ({"data": [1]}, "data must be a list of names"),
-        ({"lr": 10**400}, "wrong type"),
+        ({"lr": 10**400}, "lr is too large"),
     ],
 )
 def test_it_is_refused_with_a_clause(changed, clause):
     with pytest.raises(RunError, match=clause):
         spec_from(GOOD | changed, "run.toml")
+
+
+@pytest.mark.parametrize(
+    "line", ["preview_every = 0", "betas = []", "seed = -1", "sides_px = [0]", "batch = 1e9", "batch = -1"]
+)
+def test_a_spec_on_the_command_line_gets_one_line(line, tmp_path, capsys):
+    path = tmp_path / "mine.toml"
+    path.write_text(f'name = "x"\nmodel = "mae_tiny"\nsteps = 5\n{line}\n')
+    assert main(["train", str(path), "--run", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert line.split()[0] in said
+    assert not (tmp_path / "run").exists()
 
 
 def test_all_that_is_wrong_is_said_at_once_and_shortly():

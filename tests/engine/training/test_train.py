@@ -341,7 +341,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path, spec, image
     [
         ({"name": "x", "model": "mae_tiny", "steps": 5, "learning_rate": 1.0}, "unknown keys: learning_rate"),
         ({"name": "x", "model": "mae_tiny"}, "has no key 'steps'"),
-        ({"name": "x", "model": "mae_tiny", "steps": "many"}, "wrong type"),
+        ({"name": "x", "model": "mae_tiny", "steps": "many"}, "steps must be a whole number, not 'many'"),
         ({"name": "x", "model": "mae_tiny", "steps": 5, "ratios": [1.5]}, "between 0 and 1, not"),
         ({"name": "x", "model": "mae_tiny", "steps": 5, "sides_px": [64, 112]}, "same length"),
         (
