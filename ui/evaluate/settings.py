@@ -235,6 +235,7 @@ def _number_list(title: str, default: Iterable[float], protocol: str, explanatio
     text = st.text_input(
         plain(title),
         ", ".join(f"{number:g}" for number in default),
+        max_chars=400,
         key=f"{title} {protocol}",
         help=plain(explanation),
     )

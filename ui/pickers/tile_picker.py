@@ -105,7 +105,7 @@ def _pictures(view: PageView) -> None:
         ),
     )
     source = catalogue.source(name)
-    query = st.text_input("Name contains", placeholder="river, harbour, ...").strip().lower()
+    query = st.text_input("Name contains", max_chars=80, placeholder="river, harbour, ...").strip().lower()
     keys = source.keys()
     matches = [key for key in keys if query in f"{key} {source.entry(key).label}".lower()]
     if not matches:

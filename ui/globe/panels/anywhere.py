@@ -92,6 +92,7 @@ def _search_form(context: PanelContext) -> Any:
     first = "" if point is None else f"{point[0]:.4f}, {point[1]:.4f}"
     coordinates = st.text_input(
         "Longitude, latitude",
+        max_chars=60,
         key=state.widget(f"anywhere place {first}", first),
         placeholder="longitude, latitude",
     )
