@@ -125,7 +125,7 @@ def starting_training(port: int) -> str:
 
 
 def hostile_recipes(port: int) -> str:
-    """Recipes of many megabytes, with deep nesting, and with long numbers."""
+    """Recipes of many megabytes, with deep nesting, dotted keys, and long numbers."""
     return _upload_each(port, "Evaluate", "", "Recipe", "Run it again", recipe_files())
 
 
@@ -273,11 +273,14 @@ def _field() -> bytes:
 
 
 def recipe_files() -> dict[str, bytes]:
-    """By name: JSON of 60 MB, 100,000 levels, and a number of 5,000 digits; TOML is read by another page."""
+    """By name: JSON of 60 MB, 100,000 levels, and a number of 5,000 digits; TOML whose dotted keys unfold to
+    gigabytes, within the limit of size and beyond it."""
     return {
         "long.json": b"[" + b"0," * (30 * 2**20) + b"0]",
         "deep.json": b"[" * 100_000 + b"]" * 100_000,
         "number.json": b'{"seed": ' + b"9" * 5000 + b"}",
+        "dotted.toml": b".".join([b"a"] * 19_500) + b" = 1",
+        "more dotted.toml": b".".join([b"a"] * 97_500) + b" = 1",
     }
 
 
