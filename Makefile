@@ -83,8 +83,8 @@ notebooks: $(TESTS_READY) ## run every notebook in place
 lessons: $(APP_READY) ## write the notebooks of the lessons anew into notebooks/lessons
 	$(PY) -m core lessons --notebooks notebooks/lessons
 
-pack: $(APP_READY) ## write a folder for a computer lab without internet; ARGS="--help" lists the options
-	$(PY) tools/pack.py $(ARGS)
+pack: $(APP_READY) ## write a folder for a lab without internet; PLATFORM=linux|macos|windows
+	$(PY) tools/pack.py $(if $(PLATFORM),--platform $(PLATFORM)) $(ARGS)
 
 pictures: $(TESTS_READY) ## retake the README's screenshots of the app
 	$(PY) docs/pictures.py

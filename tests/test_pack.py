@@ -39,6 +39,22 @@ def test_packages_that_the_app_never_imports_are_left_out() -> None:
         pack.needed(kept)
 
 
+@pytest.mark.parametrize(
+    ("platform", "has", "lacks"),
+    [
+        ("linux", "uvloop watchdog pexpect", "colorama pywinpty"),
+        ("macos", "uvloop pexpect", "colorama pywinpty watchdog"),
+        ("windows", "colorama pywinpty watchdog", "uvloop pexpect ptyprocess"),
+    ],
+)
+def test_each_platform_gets_its_own_packages(platform: str, has: str, lacks: str) -> None:
+    """pip would read the markers as those of the machine that writes the pack."""
+    lock = pack.needed((ROOT / "requirements.lock").read_text(), pack.environment(platform, "3.12"))
+    assert " ; " not in lock and "\nnumcodecs==" in lock
+    names = {line.partition("==")[0] for line in lock.splitlines() if "==" in line}
+    assert set(has.split()) <= names and not set(lacks.split()) & names
+
+
 IMPORT_EVERYTHING = """
 import importlib, io, pkgutil, sys
 for name in sys.argv[1:]:
@@ -90,3 +106,11 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("sys.argv", ["pack.py", "--out", str(tmp_path)])
     with pytest.raises(SystemExit, match="is not empty"):
         pack.main()
+
+
+def test_linux_elsewhere_needs_a_torch_without_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack, "here", lambda: "macos")
+    monkeypatch.setattr("sys.argv", ["pack.py", "--out", str(tmp_path), "--platform", "linux"])
+    with pytest.raises(SystemExit, match="a torch without CUDA"):
+        pack.main()
+    assert not list(tmp_path.iterdir())

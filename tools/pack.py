@@ -1,8 +1,8 @@
 """Write a folder for a computer lab without internet: program, wheels, sample imagery, start scripts (`make
 pack`).
 
-The wheels are for the platform and the Python version that run this, or for those that `--platform` and
-`--python` name. Prints the size of each part. Needs the internet once; what it writes does not.
+The wheels are for one platform, this one or that of `--platform`, and one Python version. Prints the size of
+each part. Needs the internet once; what it writes does not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ import stat
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple, cast
+
+from packaging.markers import Marker, default_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 TORCH = re.compile(r"(torch|torchvision|triton|nvidia)[-_]")
@@ -24,12 +28,59 @@ NOT_NEEDED = {
     "pyogrio": "geopandas reads vector files with it; the app reads none",
     "jedi": "completion in a terminal",
     "hf_xet": "faster transfers from the Hugging Face hub",
+    "pydeck": "maps of st.pydeck_chart, which the app does not use",
     "widgetsnbextension": "widgets in Jupyter notebooks",
 }
 """Locked packages that the app never imports, and what they are for. The pack leaves them out."""
 LEFT_OUT = ("tests", "benchmarks", "frontend", ".ci", ".github", "docs/pictures", "notebooks/0*.ipynb")
 """Files of the checkout that running and teaching do not need."""
 LARGEST = 12
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+
+class Platform(NamedTuple):
+    """What markers in the lock file are told about a platform, and the tags of wheels that run there."""
+
+    markers: Mapping[str, str]
+    tags: tuple[str, ...]
+
+
+PLATFORMS = {
+    "linux": Platform(
+        {
+            "sys_platform": "linux",
+            "os_name": "posix",
+            "platform_system": "Linux",
+            "platform_machine": "x86_64",
+        },
+        (
+            *(f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1)),
+            *(f"manylinux{year}_x86_64" for year in ("2014", "2010", "1")),
+        ),
+    ),
+    "macos": Platform(
+        {
+            "sys_platform": "darwin",
+            "os_name": "posix",
+            "platform_system": "Darwin",
+            "platform_machine": "arm64",
+        },
+        (
+            *(f"macosx_{major}_0_{kind}" for major in (14, 13, 12, 11) for kind in ("arm64", "universal2")),
+            "macosx_10_9_universal2",
+        ),
+    ),
+    "windows": Platform(
+        {
+            "sys_platform": "win32",
+            "os_name": "nt",
+            "platform_system": "Windows",
+            "platform_machine": "AMD64",
+        },
+        ("win_amd64",),
+    ),
+}
+"""Linux and Windows on x86-64, macOS on Apple silicon."""
 START = {
     "start.sh": """#!/usr/bin/env bash
 # Linux and macOS: installs once into .venv, from this folder only, then starts the app.
@@ -71,28 +122,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "pack")
     parser.add_argument(
-        "--platform", action="append", default=[], help="such as win_amd64 or macosx_11_0_arm64"
+        "--platform", choices=PLATFORMS, default=here(), help="of the lab's computers (default: %(default)s)"
     )
     parser.add_argument("--python", default=f"{sys.version_info.major}.{sys.version_info.minor}")
     parser.add_argument(
-        "--index",
-        default="",
-        help="another package index; https://download.pytorch.org/whl/cpu gives Linux a torch without CUDA",
+        "--index", default="", help=f"another package index; {CPU_INDEX} gives Linux a torch without CUDA"
     )
     parser.add_argument("--zip", action="store_true", help="also write one zip file")
     args = parser.parse_args()
     out: Path = args.out
     if out.exists() and any(out.iterdir()):
         raise SystemExit(f"{out} is not empty: name another folder with --out, or delete it.")
+    if args.platform == "linux" and not (is_native(args.platform, args.python) or args.index):
+        raise SystemExit(
+            "pip finds CUDA's packages only for the system and Python that run it: "
+            f"add --index {CPU_INDEX} for a torch without CUDA."
+        )
     program(out / "program")
     wheels(out / "wheels", args.platform, args.python, args.index)
     samples(out / "program" / "data" / "wheels")
     worksheets(out / "worksheets")
-    platform = ", ".join(args.platform) or "the platform that wrote this folder"
     for name, text in START.items():
         path = out / name
         if name == "README.txt":
-            text = text.format(python=args.python, platform=platform)
+            text = text.format(python=args.python, platform=args.platform)
         path.write_text(text, newline="\r\n" if name.endswith(".bat") else "\n")
         if name.endswith(".sh"):
             path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
@@ -100,6 +153,16 @@ def main() -> int:
     if args.zip:
         print(archive(out))
     return 0
+
+
+def here() -> str:
+    """The platform that runs this."""
+    return {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
+
+
+def is_native(platform: str, python: str) -> bool:
+    """Whether a platform and Python version are those that run this."""
+    return (platform, python) == (here(), f"{sys.version_info.major}.{sys.version_info.minor}")
 
 
 def program(folder: Path) -> None:
@@ -114,44 +177,57 @@ def program(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
 
 
-def wheels(folder: Path, platforms: list[str], python: str, index: str) -> None:
+def wheels(folder: Path, platform: str, python: str, index: str) -> None:
     """Collect the wheels that `make app` installs, except NOT_NEEDED, and list them for the start scripts."""
     folder.mkdir(parents=True)
     _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT / COMPONENTS))
-    where = ["--only-binary=:all:", *(word for name in platforms for word in ("--platform", name))]
-    where += ["--python-version", python, "--implementation", "cp"]
-    collect = (
-        ["download", "--dest", str(folder), *where] if platforms else ["wheel", "--wheel-dir", str(folder)]
-    )
+    if native := is_native(platform, python):
+        collect = ["wheel", "--wheel-dir", str(folder)]
+    else:
+        tags = [word for tag in PLATFORMS[platform].tags for word in ("--platform", tag)]
+        collect = ["download", "--dest", str(folder), "--only-binary=:all:", *tags]
+        collect += ["--python-version", python, "--implementation", "cp"]
+    locked = (ROOT / "requirements.lock").read_text()
     lock = folder / "requirements.lock"
-    lock.write_text(needed((ROOT / "requirements.lock").read_text()))
+    lock.write_text(needed(locked, {} if native else environment(platform, python)))
     _pip(*collect, "--no-deps", "--require-hashes", "-r", str(lock))
     lock.unlink()
-    locked = re.findall(r"^([\w.-]+==[^\s\\;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     constraints = folder / "constraints.txt"
-    constraints.write_text("\n".join(locked) + "\n")
+    constraints.write_text("\n".join(re.findall(r"^([\w.-]+==[^\s\\;]+)", locked, re.MULTILINE)) + "\n")
     pinned = re.findall(r"^(torch(?:vision)?==\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    _pip(
-        *collect,
-        "-c",
-        str(constraints),
-        "--find-links",
-        str(folder),
-        *(("--extra-index-url", index) if index else ()),
-        *pinned,
-    )
+    # what torch needs is in the lock, except CUDA's packages, which pip finds for its own platform only
+    how = ["-c", str(constraints), "--find-links", str(folder)] if native else ["--no-deps"]
+    _pip(*collect, *how, *(("--extra-index-url", index) if index else ()), *pinned)
     constraints.unlink()
     names = sorted("==".join(path.name.split("-")[:2]) for path in folder.glob("*.whl"))
     (folder / "requirements.txt").write_text("\n".join(names) + "\n")
 
 
-def needed(lock: str) -> str:
-    """Return the lock file without the entries of NOT_NEEDED. Raises ValueError if one is missing."""
-    entries = re.split(r"^(?=[\w.-]+==)", lock, flags=re.MULTILINE)
-    kept = [entry for entry in entries if entry.split("==")[0].replace("-", "_") not in NOT_NEEDED]
-    if len(entries) - len(kept) != len(NOT_NEEDED):
+def environment(platform: str, python: str) -> dict[str, str]:
+    """What markers are told about another platform and Python version."""
+    return {**PLATFORMS[platform].markers, "python_version": python, "python_full_version": f"{python}.99"}
+
+
+def needed(lock: str, environment: Mapping[str, str] = {}) -> str:
+    """Return the entries of the lock file that a platform needs, without their markers.
+
+    Left out are those of NOT_NEEDED, and those whose marker excludes the `environment` (variables that
+    differ from this process's). Raises ValueError if an entry to leave out is missing.
+    """
+    told = {**cast("dict[str, str]", default_environment()), **environment}
+    absent = set(NOT_NEEDED)
+    kept: list[str] = []
+    for entry in re.split(r"^(?=[\w.-]+==)", lock, flags=re.MULTILINE):
+        first, rest, behind = entry.partition(" \\\n")
+        pin, _, marker = first.partition(" ; ")
+        name = pin.split("==")[0].replace("-", "_")
+        if name in absent:
+            absent.remove(name)
+        elif not marker or Marker(marker).evaluate(told):
+            kept.append(pin + rest + behind)
+    if absent:
         raise ValueError(
-            "NOT_NEEDED names a package that requirements.lock does not have: correct the table."
+            f"requirements.lock has no {', '.join(sorted(absent))}: correct the table in this file."
         )
     return "".join(kept)
 
