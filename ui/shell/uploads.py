@@ -22,6 +22,7 @@ from core.geo.sources.base import missing_key
 from core.geo.sources.sniffing import load_picture, sniff
 from ui.shell import jobs, state
 from ui.shell.pictures import pictures
+from ui.shell.session_store import Item, SessionStore, sessions
 
 SOURCE = "imagery"
 MAX_BYTES = 500 * 2**20
@@ -43,10 +44,15 @@ def content(file: Uploaded, most_mb: int) -> bytes:
 
 
 class UploadedImagery(Source):
-    """The source of uploaded imagery. Whoever has a file's key may read that file."""
+    """The source of uploaded imagery. Whoever has a file's key may read that file.
 
-    def __init__(self) -> None:
+    Decoded pictures are kept until the session that opened them has closed; one of 64 million pixels holds
+    170 MB.
+    """
+
+    def __init__(self, store: SessionStore = sessions) -> None:
         super().__init__(SOURCE, SourceInfo("Uploaded imagery", "upload", 0))
+        self._store = store
 
     def keys(self) -> tuple[str, ...]:
         """Return no keys: a key gives access."""
@@ -63,6 +69,8 @@ class UploadedImagery(Source):
         file = file_of(key)
         if file is None:
             raise missing_key(self.info.title, key)
+        session_id = state.session_id()
+        self._store.put("opened imagery", session_id, Item(session_id, delete=self._picture.cache_clear))
         return load_picture(file, untrusted=True)
 
 

@@ -1,6 +1,8 @@
 """Imagery uploaded for jobs: checked, renamed, separate per owner, found by its key only."""
 
+import gc
 import io
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from core.engine.embedding.spec import EmbeddingSpec
 from core.geo import GeoError, TileSpec
 from tests.waves import write_raster
 from ui.shell import jobs, uploads
+from ui.shell.session_store import SessionStore
 from ui.shell.uploads import UploadedImagery, UploadError, store_upload
 
 
@@ -36,6 +39,20 @@ def test_upload_is_stored_under_a_generated_name(raster):
     ref = uploads.ref_of(path)
     assert UploadedImagery().read(TileSpec(ref)).gsd == pytest.approx(10, rel=1e-3)
     assert UploadedImagery().keys() == ()
+
+
+def test_a_decoded_picture_goes_with_the_session_that_opened_it(raster):
+    connected = {"none"}
+    store = SessionStore(lambda session_id: session_id in connected, grace_s=0.0, clean_up_s=None)
+    imagery, key = UploadedImagery(store), uploads.ref_of(store_upload(jobs.new_owner(), raster, "a.tif")).key
+    opened = weakref.ref(imagery.opened(key))
+    store.clean_up()
+    assert imagery.opened(key) is opened()
+    connected.clear()
+    store.clean_up()
+    gc.collect()
+    assert opened() is None, "it would stay in memory for ever"
+    assert imagery.opened(key).header.width == 40
 
 
 def test_the_same_file_of_two_users_has_two_keys(raster):
