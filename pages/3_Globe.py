@@ -7,6 +7,7 @@ from ui.pickers import page_view
 from ui.shell import state
 from ui.shell.escaping import plain
 from ui.shell.page import page
+from ui.shell.style import PANEL
 
 with page(
     "Globe",
@@ -41,16 +42,18 @@ with page(
         choices.choose_land(whole)
         choices.undo_button()
         open_table.popover()
-    search = st.container()
-    with st.spinner("Colouring the points", show_time=True):
-        encoded = colour.encoded_colours(data.table, by, place)
-    linked_maps.show(data, encoded, place)
-    selected = linked_maps.selected_rows(data, globe_view().selection)
-    with st.container():
-        panels.remarks(data, encoded, selected)
-        with st.container(horizontal=True):
-            open_table.area_button(name, available[name], data, selected)
-            linked_maps.share_button(data, encoded, place)
+    maps, beside = st.columns([2, 1], gap="medium")
+    with maps:
+        search = st.container()
+        with st.spinner("Colouring the points", show_time=True):
+            encoded = colour.encoded_colours(data.table, by, place)
+        linked_maps.show(data, encoded, place)
+        selected = linked_maps.selected_rows(data, globe_view().selection)
+        with st.container():
+            panels.remarks(data, encoded, selected)
+            with st.container(horizontal=True):
+                open_table.area_button(name, available[name], data, selected)
+                linked_maps.share_button(data, encoded, place)
     state.publish(view)
     publish()
     context = set_context(
@@ -58,4 +61,5 @@ with page(
     )
     with search:
         place_search.search_box(context)
-    panels.panels(context)
+    with beside, st.container(key=PANEL):
+        panels.panels(context)

@@ -131,6 +131,22 @@ def test_a_table_that_is_opened_is_looked_at_as_a_whole(local_page: Page, addres
     )
 
 
+def test_a_result_is_beside_the_maps(local_page: Page, address: str) -> None:
+    scene = opened(local_page, f"{address}&place=place000000")
+    local_page.set_viewport_size({"width": 1400, "height": 900})
+    strip = local_page.locator(".st-key-strip-near")
+    expect(strip).to_be_in_viewport()
+    left, right = steady_box(scene), steady_box(strip)
+    assert right["x"] > left["x"] + left["width"] and right["y"] < left["y"] + left["height"]
+    local_page.mouse.move(right["x"] + 20, right["y"] + 20)
+    local_page.mouse.wheel(0, 600)
+    expect(local_page.get_by_role("heading", name="Reconstruction")).to_be_in_viewport()
+    expect(scene).to_be_in_viewport(ratio=0.9)  # the maps stay while the panel scrolls
+    local_page.set_viewport_size({"width": 1100, "height": 900})
+    left, right = steady_box(scene), steady_box(strip)
+    assert right["y"] > left["y"] + left["height"] and left["width"] > 700
+
+
 def test_explore_opens_the_table_and_scrolls_to_the_maps(
     local_page: Page, address: str, jobs_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +155,7 @@ def test_explore_opens_the_table_and_scrolls_to_the_maps(
     owner = next(one["value"] for one in page.context.cookies() if one["name"] == OWNER_COOKIE)
     finished_job(jobs_folder, owner, "my field", monkeypatch)
     page.reload()
-    page.set_viewport_size({"width": 1400, "height": 500})
+    page.set_viewport_size({"width": 1100, "height": 500})  # too narrow for the panel beside the maps
     explore = page.get_by_role("button", name="Explore", exact=True)
     explore.scroll_into_view_if_needed()
     wait_until_rest(page)

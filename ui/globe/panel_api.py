@@ -286,7 +286,7 @@ def picture_strip(
     """
     clicked = None
     st.html(STRIP_CSS)
-    with st.container(horizontal=True, gap="small", key=f"strip {key}"):
+    with st.container(horizontal=True, gap="xsmall", key=f"strip {key}"):
         for n, (row, caption) in enumerate(zip(rows, captions, strict=True)):
             with st.container(width=108, gap="xxsmall", key=f"strip {key} {n}"):
                 label = f"![tile of row {row:d}]({picture_url(context.table, int(row))}) {plain(caption)}"

@@ -16,7 +16,7 @@ from core.errors import ExplorerError
 from core.net import online
 from ui.shell import state
 from ui.shell.escaping import plain
-from ui.shell.style import CONTROLS, DRAWN, STYLE
+from ui.shell.style import CONTROLS, DRAWN, SIDEBAR_PX, STYLE
 
 ROOT = Path(__file__).parents[2]
 NAME = "Earth MAE Explorer"
@@ -82,7 +82,10 @@ def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
     """
     state.start_page(title)
     st.set_page_config(
-        page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide"
+        page_title=f"{title} · {NAME}" if title != NAME else NAME,
+        page_icon="🛰️",
+        layout="wide",
+        initial_sidebar_state=SIDEBAR_PX,
     )
     # dialogs and popovers lie outside the element that Streamlit gives the theme's colour scheme
     scheme = st.context.theme.type

@@ -28,8 +28,13 @@ LOUPE = "loupe-room"
 """The key of a container for the loupe's toolbar, which keeps its height free before it loads."""
 STRIP, DOORS = "strip", "doors"
 """Keys of containers whose cards are links as a whole."""
-NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 300, 769
+PANEL = "panel"
+"""The key of the container beside the Globe's maps, in which the open panel is drawn."""
+NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 240, 769
 """Up to NARROW_PX Streamlit stacks columns; from SIDEBAR_FROM_PX its sidebar is beside the page."""
+BESIDE_FROM_PX, PANEL_COLUMNS_PX = 1360, 600
+"""From BESIDE_FROM_PX the Globe's panel is beside its maps; a panel narrower than PANEL_COLUMNS_PX stacks its
+own columns, as every page does on a narrow screen."""
 
 _QUIET, _ON_PRIMARY, _CODE = by_theme(QUIET_TEXT), by_theme(ON_PRIMARY), by_theme(CODE_COLOURS["plain"])
 _CONTRAST = f"""
@@ -82,6 +87,19 @@ html[data-pictures=even] .sheet > div:has(~ div), html[data-pictures=even] .shee
 """
 """The layout that the loupe's toolbar chooses: a row of large pictures above smaller ones, or all alike."""
 
+_COLUMNS = f"""
+.st-key-{PANEL} {{ container-type: inline-size }}
+@container (max-width: {PANEL_COLUMNS_PX}px) {{
+  .st-key-{PANEL} [data-testid=stColumn] {{ min-width: 100% }}
+  .st-key-{PANEL} [data-testid=stHorizontalBlock] {{ row-gap: 1rem }} }}
+.st-key-{PANEL} [role=tablist] {{ flex-wrap: wrap; row-gap: 0 }}
+@media (max-width: {BESIDE_FROM_PX - 1}px) {{
+  [data-testid=stColumn]:has(.st-key-globe, .st-key-{PANEL}) {{ min-width: 100% }} }}
+@media (min-width: {BESIDE_FROM_PX}px) {{
+  [data-testid=stColumn]:has(.st-key-globe) {{ position: sticky; top: 1rem; align-self: flex-start }} }}
+"""
+"""The maps stay in view while a long panel scrolls past them."""
+
 _SPACE = f"""
 [data-testid=stHeading] h1 {{ font-size: 2rem; padding: .8rem 0 .2rem }}
 [data-testid=stMainBlockContainer][data-testid=stMainBlockContainer] {{
@@ -113,7 +131,7 @@ _SPACE = f"""
 narrow screen, columns stacked below another one stay hidden until the page's first run has ended. The rules
 name descendants too, because Streamlit makes captions visible by a rule of their own."""
 
-STYLE = f"<style>{_CONTRAST}{_CARDS}{_PICTURES}{_SPACE}</style>"
+STYLE = f"<style>{_CONTRAST}{_CARDS}{_PICTURES}{_COLUMNS}{_SPACE}</style>"
 BASE = "<script>window.__streamlit = {{ BACKEND_BASE_URL: location.origin + {path} }}</script>"
 """Tells Streamlit's client where the server is: it would first try below the path of the page, two 404s."""
 

@@ -93,8 +93,7 @@ def _choose(context: PanelContext) -> MapData | None:
     if not choices:
         st.info(
             "To compare two networks, embed the same imagery with each, at the same scale. **My imagery** "
-            "(the next tab) accepts several "
-            f"models at once, and so does `python -m core embed --model A B`. {plain(why)}",
+            f"accepts several models at once, and so does `python -m core embed --model A B`. {plain(why)}",
             icon=":material/compare:",
         )
         return None

@@ -23,7 +23,7 @@ from ui.globe import panel_api as api
 from ui.globe.globe_state import globe_view
 from ui.globe.map import linked_maps
 from ui.globe.panel_api import PanelContext
-from ui.globe.rows import picture, same_ground, spec_of
+from ui.globe.rows import picture_url, same_ground, spec_of
 from ui.mask_lab import lab
 from ui.pickers import controls, model_picker
 from ui.shell import cached, state
@@ -32,6 +32,7 @@ from ui.shell.page import in_a_sentence
 
 SHOWN = 12
 APART = 1.5
+TILE_PX = 160
 SIGHT_KM, SIGHT_DEGREES = 150.0, 1.2
 TOWN, BESIDE_KM = 50_000, 40.0
 """Least population of towns that places are named after, and up to which distance without stating it."""
@@ -81,19 +82,26 @@ def worth_seeing(context: PanelContext) -> int:
 
 def show_facts(context: PanelContext, row: int) -> None:
     """Show the tile, its coordinates, and its columns in the table."""
-    st.image(picture(context.table, row), width=220, alt=f"The tile of row {row}")
     values = context.table.columns.slice(row, 1).to_pylist()[0]
     lon, lat = context.lonlat[row].tolist()
-    if np.isfinite(lon + lat):
-        if name := sight_at(lon, lat) or near_town(lon, lat):
-            st.markdown(f"**{plain(name)}**")
-        st.markdown(
-            f"**{abs(lat):.2f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.2f}° {'E' if lon >= 0 else 'W'}**"
+    with st.container(horizontal=True, gap="small"):
+        address = picture_url(context.table, row)
+        st.html(
+            f"<img src='{address}' width={TILE_PX} height={TILE_PX} alt='The tile of row {row}' "
+            "style='display:block;border-radius:10px;object-fit:cover'>",
+            width=TILE_PX,
         )
-    else:
-        st.markdown("**Unknown location**")
-    gsd = f" · {metres(values['gsd_m'])} per pixel" if values["gsd_m"] else ""
-    st.caption(f"{plain(values['source'] or 'unknown source')}{gsd}")
+        with st.container(width=TILE_PX, gap="xxsmall"):
+            if np.isfinite(lon + lat):
+                if name := sight_at(lon, lat) or near_town(lon, lat):
+                    st.markdown(f"**{plain(name)}**")
+                st.markdown(
+                    f"{abs(lat):.2f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.2f}° {'E' if lon >= 0 else 'W'}"
+                )
+            else:
+                st.markdown("**Unknown location**")
+            gsd = f" · {metres(values['gsd_m'])} per pixel" if values["gsd_m"] else ""
+            st.caption(f"{plain(values['source'] or 'unknown source')}{gsd}")
     with st.expander("All columns of this row", icon=":material/table_rows:"):
         stated = {
             name: str(value)[:80]
