@@ -19,7 +19,9 @@ from ui.shell.page import in_a_sentence
 from ui.shell.style import PAINTER_ROOM, STRIP
 
 FIRST_TITLE = "Nile delta and Sinai"
-SIDE_PX = 560
+SIDE_PX = 740
+"""How large the two pictures grow: both and the buttons below them fit on a screen of 1920 x 1080."""
+GAP_PX = 64
 SIMILAR_SHARE = 0.2
 _VIEW, _PAINTER = "home view", "home painter"
 
@@ -56,7 +58,8 @@ def _pictures(view: PageView) -> None:
     from core.viz.pictures import panels
     from core.viz.sheet import sheet
 
-    left, right = st.columns(2, gap="large", vertical_alignment="bottom")
+    with st.container(width=2 * SIDE_PX + GAP_PX):
+        left, right = st.columns(2, gap="large", vertical_alignment="bottom")
     with right:
         result = cached.reconstruction(view, state.session_id())
         combined = next(panel for panel in panels(result) if panel.name == "combined")
