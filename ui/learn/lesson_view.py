@@ -13,6 +13,7 @@ from core.lessons.terms import TERMS
 from core.viz.chart import plotly_chart
 from core.viz.sheet import sheet
 from ui.learn import asking, memory, results
+from ui.pickers.model_picker import model_label
 from ui.shell import state
 from ui.shell.escaping import plain
 from ui.shell.page import ICONS, labs
@@ -210,6 +211,6 @@ def model_choice(names: list[str]) -> str:
         )
         linked = names[0]
     return st.selectbox(
-        "Network", names, key=state.widget("lesson network", linked), format_func=plain,
+        "Network", names, key=state.widget("lesson network", linked), format_func=model_label,
         help="Every answer is computed with this network. With another one it may differ.",
     )  # fmt: skip
