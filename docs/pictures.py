@@ -1,4 +1,10 @@
-"""Retake the pictures of the README in headless Chromium, into docs/pictures: `make pictures`."""
+"""Retake the pictures of the README and of the pages' states in headless Chromium: `make pictures`.
+
+    python docs/pictures.py [NAME ...]
+
+They go into docs/pictures. Names choose among the states of pages, such as `globe_place`, and retake only
+those.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +13,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from playwright.sync_api import FloatRect, Page, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,6 +40,46 @@ FLAGS = [
 ]
 WAIT_MS = 180_000
 TRIPLE = ("masked", "combined", "original")
+PAINTED_PX = 815
+"""Where Home's picture, its reconstruction and the buttons end at 1400 px."""
+PHONE, LAPTOP, DESKTOP = (400, 850), (1400, 900), (1920, 1080)
+
+
+@dataclass(frozen=True)
+class State:
+    """A page after it was used, as `take_state` shows it: size in CSS pixels, colour scheme, and the use."""
+
+    path: str
+    size: tuple[int, int] = LAPTOP
+    scheme: Literal["light", "dark"] = "light"
+    use: Callable[[Page], object] = lambda _: None
+
+
+def go_to_kyoto(page: Page) -> None:
+    """Search for a town; the panel then shows its look-alikes."""
+    page.get_by_label("Go to a town, a country or coordinates").fill("Kyoto")
+    page.get_by_role("button", name="Kyoto, Japan").first.click()
+    page.get_by_text("Most similar first").wait_for(timeout=WAIT_MS)
+
+
+STATES = {
+    "mask_lab_desktop": State("Mask_Lab", DESKTOP, "dark"),
+    "mask_lab_phone": State("Mask_Lab", PHONE),
+    "scale_lab_curves": State("Scale_Lab?tab=Curves"),
+    "globe_place": State("Globe", use=go_to_kyoto),
+    "globe_place_desktop": State("Globe", DESKTOP, "dark", go_to_kyoto),
+    "globe_phone": State("Globe", PHONE, "dark", go_to_kyoto),
+    "globe_flat": State(
+        "Globe", use=lambda page: page.get_by_role("button", name="Globe or flat map").click()
+    ),
+    "globe_imagery": State("Globe?tab=My+imagery"),
+    "evaluate": State("Evaluate"),
+    "evaluate_phone": State("Evaluate", PHONE, "dark"),
+    "train": State("Train"),
+    "learn_lesson": State("Learn?lesson=patches", scheme="dark"),
+}
+"""The states of pages that are shown, by the names of their pictures. All imagery in them is in the public
+domain; Home is not among them, as it shows tiles whose licence asks for more than credit."""
 
 
 @contextmanager
@@ -165,7 +212,7 @@ def _frame(page: Page, canvas: FloatRect) -> Image:
 
     from PIL import Image
 
-    clip = {"x": canvas["x"] - 8, "y": canvas["y"] - 92, "width": 1000, "height": canvas["height"] + 124}
+    clip = {"x": canvas["x"] - 8, "y": canvas["y"] - 52, "width": 1106, "height": canvas["height"] + 84}
     return Image.open(BytesIO(page.screenshot(clip=clip))).convert("RGB")
 
 
@@ -179,11 +226,37 @@ def save_gif(path: Path, frames: list[Image], each_ms: int) -> None:
     print(path, f"{path.stat().st_size / 1e6:.1f} MB")
 
 
+def take_state(browser: Browser, address: str, name: str, folder: Path) -> None:
+    """Save what a page shows in a state, as WebP: a tenth of a PNG's bytes."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    state, (width, height) = STATES[name], STATES[name].size
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=state.scheme)
+    page.goto(f"{address}/{state.path}")
+    settled(page)
+    state.use(page)
+    settled(page)
+    picture = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": height}, timeout=WAIT_MS)
+    Image.open(BytesIO(picture)).convert("RGB").save(folder / f"{name}.webp", quality=82, method=6)
+    print(folder / f"{name}.webp")
+    page.close()
+
+
 def main() -> None:
-    """Take one picture of each page, 1400 px wide, and two animations."""
+    """Take one picture of each page, 1400 px wide, two animations, and the states of pages."""
     folder = ROOT / "docs" / "pictures"
     folder.mkdir(exist_ok=True)
     sys.path.insert(0, str(ROOT))
+    if chosen := sys.argv[1:]:
+        if unknown := set(chosen) - set(STATES):
+            sys.exit(f"There is no state {', '.join(sorted(unknown))}. Choose among {', '.join(STATES)}.")
+        with serving() as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            for name in chosen:
+                take_state(browser, address, name, folder)
+        return
     before_and_after(folder)
     scale_sweep(folder)
     # Other pages may show licensed imagery that is on this machine.
@@ -195,11 +268,13 @@ def main() -> None:
         for name, place in places.items():
             page.goto(address + place)
             settled(page)
-            # below this, Home shows tiles whose licence asks for more than credit
-            shown = {"x": 0, "y": 0, "width": 1400, "height": 830 if name == "home" else 1000}
+            # below PAINTED_PX, Home shows tiles whose licence asks for more than credit
+            shown = {"x": 0, "y": 0, "width": 1400, "height": PAINTED_PX if name == "home" else 1000}
             page.screenshot(path=folder / f"{name}.png", clip=shown)
             print(folder / f"{name}.png")
         painting(page, address, folder)
+        for name in STATES:
+            take_state(browser, address, name, folder)
 
 
 if __name__ == "__main__":
