@@ -1,4 +1,4 @@
-"""The panels below the maps, as tabs: one module each, and only the open one runs."""
+"""The panels beside the maps, as tabs: one module each, and only the open one runs."""
 
 from __future__ import annotations
 
