@@ -109,6 +109,7 @@ _SPACE = f"""
     padding-left: 2.2rem; padding-right: 2.2rem }}
   [data-testid=stElementContainer]:has(a[href$='#{CONTROLS}'], #{CONTROLS}) {{ display: none }}
 }}
+[data-testid=stCode] :is(pre, code) {{ white-space: pre-wrap !important; overflow-wrap: anywhere }}
 [data-testid=stAppSkeleton] {{ visibility: hidden }}
 @media (min-width: {SIDEBAR_FROM_PX}px) {{
   [data-testid=stAppViewContainer]:not(:has([data-testid=stSidebar])) > * {{ margin-left: {SIDEBAR_PX}px }}
