@@ -33,8 +33,8 @@ PANEL = "panel"
 NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 240, 769
 """Up to NARROW_PX Streamlit stacks columns; from SIDEBAR_FROM_PX its sidebar is beside the page."""
 BESIDE_FROM_PX, PANEL_COLUMNS_PX = 1360, 600
-"""From BESIDE_FROM_PX the Globe's panel is beside its maps; a panel narrower than PANEL_COLUMNS_PX stacks its
-own columns, as every page does on a narrow screen."""
+"""From BESIDE_FROM_PX the Globe's panel is beside its maps; a panel narrower than PANEL_COLUMNS_PX
+has at most two columns of its own, and stacks them unless both are about as wide."""
 
 _QUIET, _ON_PRIMARY, _CODE = by_theme(QUIET_TEXT), by_theme(ON_PRIMARY), by_theme(CODE_COLOURS["plain"])
 _CONTRAST = f"""
@@ -90,7 +90,7 @@ html[data-pictures=even] .sheet > div:has(~ div), html[data-pictures=even] .shee
 _COLUMNS = f"""
 .st-key-{PANEL} {{ container-type: inline-size }}
 @container (max-width: {PANEL_COLUMNS_PX}px) {{
-  .st-key-{PANEL} [data-testid=stColumn] {{ min-width: 100% }}
+  .st-key-{PANEL} [data-testid=stColumn] {{ min-width: 46% }}
   .st-key-{PANEL} [data-testid=stHorizontalBlock] {{ row-gap: 1rem }} }}
 .st-key-{PANEL} [role=tablist] {{ flex-wrap: wrap; row-gap: 0 }}
 @media (max-width: {BESIDE_FROM_PX - 1}px) {{
