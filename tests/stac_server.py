@@ -104,11 +104,20 @@ class Service:
         deep = cog(pixels[[2, 1, 0]].astype(np.uint16) * 40, like)
         return {
             "visual.tif": visual,
+            "changed.tif": cog(self._changed(pixels[[2, 1, 0]]), like),
             "deep.tif": deep,
             "strips.tif": self._striped(),
             "huge.tif": self._huge(),
             "cut.tif": visual[: len(visual) // 2],
         }
+
+    @staticmethod
+    def _changed(pixels: np.ndarray) -> np.ndarray:
+        """The scene of another day, with noise in its middle."""
+        later = pixels.copy()
+        middle = later[:, 480:960, 480:960]
+        middle[:] = np.random.default_rng(0).integers(0, 256, middle.shape)
+        return later
 
     def _striped(self) -> bytes:
         pixels, like = self.pixels

@@ -126,3 +126,23 @@ def test_a_remote_place_is_reconstructed(server, monkeypatch, capsys, tmp_path, 
     assert json.loads(out)["recipe"]["gsd_m"] == pytest.approx([30, 30], rel=0.01)
     assert any(Path(tmp_path / "o").iterdir())
     assert server.bytes_sent() < 0.1 * len(server.service.files["visual.tif"])
+
+
+def test_scenes_of_two_dates_are_compared(server, monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv(SWITCH)
+    scenes = (f"stac:{server.base}/items/clear.json", f"{server.base}/cog/changed.tif")
+    words = ("change", *scenes, "--gsd-m", "480", "--out", str(tmp_path / "c"), "--json", *SMALL)
+    code, out, err = asked(capsys, *words)
+    assert (code, out, "online access is off" in err) == (2, "", True)
+    assert not server.service.sent and not (tmp_path / "c").exists()
+    code, out, err = asked(capsys, *words, "--online")
+    assert code == 0, err
+    found = json.loads(out)
+    before = open_table(tmp_path / "c" / "before")
+    assert found["places"] == len(before) and str(before.columns["timestamp"][0]).startswith("2024-06-11")
+    first = found["most_changed"][0]
+    assert first["score"] > 10 * max(found["median_score"], 1e-6)
+    middle = (-112.715, 40.806)  # of the noise, which is 0.13 degrees wide and lies in tiles of 0.18
+    assert (first["lon"], first["lat"]) == pytest.approx(middle, abs=(0.13 + 0.18) / 2)
+    code, _, err = asked(capsys, "change", *scenes, "--online")
+    assert code == 2 and "--out DIR" in err

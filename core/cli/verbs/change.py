@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 _EPILOG = """examples:
   python -m core change tables/2019 tables/2024 --out changes
   python -m core change scene_2019.tif scene_2024.tif --gsd-m 10 --out changes      embeds both first
+  python -m core change stac:https://.../old.json stac:https://.../new.json --online --gsd-m 40 --out changes
   python -m core change tables/all --dates 2019-06-01 2024-01-15                    two dates of one table
   python -m core change tables/june tables/january --reference tables/june_before tables/january_before
 
 A reference is a pair of the same two seasons between which nothing changed: its mean change is subtracted.
+`core scenes` lists stac: addresses of satellite scenes; take two of the same tile of the satellite's grid.
 DIR then holds change.parquet (GeoParquet), change.tif (COG), report.json and, for scenes, both tables."""
 
 SCENES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt")
+REMOTE = ("stac:", "https://", "http://")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "change",
         help="where the ground has changed between two dates",
         description="Score every tile by the cosine distance of its vectors at two dates. Give two "
-        "tables, two rasters or folders of rasters (both are embedded first), or one table with dates.",
+        "tables, two rasters, folders of rasters or satellite scenes (both are embedded first), or one table "
+        "with dates.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,6 +53,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--gsd-m", type=float, metavar="G", help="for rasters: metres per pixel (default: the raster's own)")
     add("--tile-px", type=int, metavar="P", help="for rasters: side of a tile (default: the model's own)")
     add("--stride-px", type=int, metavar="S", help="for rasters: step between tiles (default: the side)")
+    add(
+        "--online",
+        action="store_true",
+        help="allow this command to use the internet, for stac:ITEM and https addresses of COGs",
+    )
     add("--json", action="store_true", help="print one JSON object")
 
 
@@ -105,11 +114,15 @@ def _table(source: str, name: str, args: argparse.Namespace) -> EmbeddingTable:
     """Open a table, or embed a raster or a folder of rasters into a table below --out."""
     from ...atlas import open_table
 
-    path = Path(source)
-    if not _is_imagery(path):
-        return open_table(path)
+    remote = source.lower().startswith(REMOTE)
+    if not remote and not _is_imagery(Path(source)):
+        return open_table(source)
     if args.out is None:
         raise UsageError("Give a folder for the tables of both scenes: --out DIR.")
+    if remote:
+        from ...net import online
+
+        online.require(args.online)
     from ...engine.embedding.run import embed_sources
     from ...engine.embedding.spec import EmbeddingSpec
     from ...models.registry import default_embedder
@@ -117,6 +130,7 @@ def _table(source: str, name: str, args: argparse.Namespace) -> EmbeddingTable:
     spec = EmbeddingSpec(
         (source,), str(args.out / name), args.model or default_embedder(),
         gsd_m=(args.gsd_m,) if args.gsd_m else (), tile_px=args.tile_px, stride_px=args.stride_px,
+        online=args.online,
     )  # fmt: skip
     for step in embed_sources(spec, resume=True):
         print(f"\r{name}: {step.done:,} of {step.total:,} tiles    ", end="", file=sys.stderr, flush=True)
