@@ -49,7 +49,13 @@ def write_atomic(path: Path, content: bytes) -> Path:
     return path
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal. Raises OSError if it cannot be read."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def file_sha256(path: Path, *beside: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal, or of several one after the other.
+
+    Raises OSError if one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for each in (path, *beside):
+        with each.open("rb") as stream:
+            hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest()

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..files import file_sha256
 from ..untrusted import Limits, onnx_file
 from ..untrusted.held import HeldProcess
 from .base import MAX_GRID, ModelInputError
 from .checkpoints import exported
 from .checkpoints.files import CheckpointError, checked_size, require_memory
 from .foreign import ForeignEncoder
-from .registry import ModelCard
+from .registry import ModelCard, weights_of_file
 
 SUFFIXES = {".onnx": onnx_file, ".pt2": exported}
 DEFAULT_PX, DEFAULT_PATCH_PX = 224, 16
@@ -115,7 +116,8 @@ class ProgramEncoder(ForeignEncoder):
 def program_encoder(path: Path) -> ProgramEncoder:
     """The encoder of an ONNX or .pt2 file. Raises CheckpointError for what cannot be opened or does not embed
     pictures of three bands."""
-    size = checked_size(path) + _external_bytes(path)
+    beside = onnx_file.parts_beside(path)
+    size = checked_size(path) + sum(part.stat().st_size for part in beside)
     require_memory(path, 2 * size)
     limits = Limits(cpu_s=600.0, wall_s=300.0, memory_mb=4096 + 4 * size // 2**20, answer_mb=1024)
     process = HeldProcess(path.name, CheckpointError, limits)
@@ -136,14 +138,9 @@ def program_encoder(path: Path) -> ProgramEncoder:
         embed_dim=1,
         pooling="vector" if signature.vector else "mean",
         licence="not stated",
+        weights=weights_of_file(path.name, file_sha256(path, *beside), "not stated"),
     )
     return _measured(ProgramEncoder(path.resolve(), signature, process, card))
-
-
-def _external_bytes(path: Path) -> int:
-    """Size of files that may hold the weights of an ONNX file, by their names."""
-    beside = (path.with_name(path.name + ending) for ending in (".data", "_data"))
-    return sum(file.stat().st_size for file in beside if file.is_file())
 
 
 def _signature(name: str, described: dict[str, Any]) -> Signature:

@@ -47,6 +47,11 @@ class WeightsCard:
     notes: str = ""
 
 
+def weights_of_file(file: str, sha256: str, licence: str, notes: str = "") -> WeightsCard:
+    """Describe somebody else's weights file, of whose training nothing is known."""
+    return WeightsCard(file, sha256, licence, (), 0, 0, 0.0, 0, "", notes=notes)
+
+
 @dataclass(frozen=True)
 class ModelCard:
     """Description of a model for lists, captions and recipes.

@@ -19,6 +19,12 @@ _open: dict[str, Any] = {}
 """The session of the file that this process has open."""
 
 
+def parts_beside(path: Path) -> tuple[Path, ...]:
+    """Files beside an ONNX file that may hold its weights, by the names that exporters give them."""
+    beside = (path.with_name(path.name + ending) for ending in (".data", "_data"))
+    return tuple(file for file in beside if file.is_file())
+
+
 def described(path: str) -> dict[str, Any]:
     """Inputs and outputs as [name, type, sizes], a size None where it is free, and the file's metadata.
 

@@ -15,7 +15,9 @@ from streamlit.testing.v1 import AppTest
 from core.atlas import make_rows
 from core.atlas.schema import TableInfo
 from core.atlas.store.shards import write_table
+from tests.atlas.analysis.test_words import pair  # noqa: F401 (fixture)
 from tests.pages.test_globe import PAGE, formats, no_exception, param, plain, text_of
+from tests.pages.test_globe_label_file import csv_of
 
 Open = Callable[..., AppTest]
 
@@ -35,7 +37,7 @@ def found(app: AppTest) -> list[str]:
 @pytest.mark.usefixtures("data")
 def test_a_place_name_flies_there_and_finds_similar_places(open_page: Open) -> None:
     app = find(no_exception(open_page(PAGE, tab="Find")), "Timbuktu")
-    assert "Timbuktu, Mali: the centre of the nearest row" in text_of(
+    assert "The centre of the nearest tile is" in text_of(
         app
     ) and "Most similar to the ground near Timbuktu" in text_of(app)
     assert (
@@ -54,6 +56,35 @@ def test_unknown_place_names_are_reported(open_page: Open, text: str, sentence: 
     app = find(no_exception(open_page(PAGE, tab="Find")), text)
     assert sentence in text_of(app)
     assert len(found(find(app, "46.5, 7.9"))) == 12
+
+
+def test_a_class_of_the_labels_is_found_by_its_name(data: Path, open_page: Open) -> None:
+    app = no_exception(open_page(PAGE, tab="Label"))
+    next(way for way in app.segmented_control if way.key == "label way").set_value("From a file")
+    app = no_exception(app.run())
+    app.file_uploader(key="label file").set_value(("places.csv", csv_of(data), "text/csv"))
+    no_exception(app.run())
+    no_exception(app.button(key="label file run").click().run())
+    app.text_input(key="w:go to place").set_value("**north")
+    no_exception(app.run())
+    button = next(b for b in app.button if (b.key or "").startswith("go to 0"))
+    assert "Tiles labelled" in button.label and "[x](http" not in button.label
+    no_exception(button.click().run())
+    assert param(app, "search").startswith("class:**north") and param(app, "tab") == "Find"
+    assert len(found(app)) == 12 and "balanced accuracy" in text_of(app)
+
+
+@pytest.mark.usefixtures("data")
+def test_descriptions_are_refused_where_no_text_encoder_is(
+    open_page: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    pair: Path,  # noqa: F811
+) -> None:
+    app = find(no_exception(open_page(PAGE, tab="Find")), "a harbour with boats")
+    assert "this server has no text encoder" in text_of(app)
+    monkeypatch.setenv("EARTH_MAE_TEXT_ENCODER", str(pair / "text_model.onnx"))
+    app = find(no_exception(open_page(PAGE, tab="Find")), "a harbour with boats")
+    assert "does not say which weights made it" in text_of(app)
 
 
 @pytest.mark.usefixtures("data")

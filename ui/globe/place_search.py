@@ -1,38 +1,40 @@
-"""The search box above the maps: places by name while one types, and one click to go there."""
+"""The search box above the maps: what words may mean while one types, and one click to find it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-import numpy as np
 import streamlit as st
 
 from core.errors import ExplorerError
 from core.geo import gazetteer
-from core.geo.gazetteer import NamedPlace, find_places
-from core.units import metres
 from ui.globe import panel_api as api
 from ui.globe.panel_api import PanelContext
+from ui.globe.panels import words
+from ui.globe.panels.words import Meaning
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
 OFFERED = 5
 CLOSE_UP = 3.0
-FAR_KM = 500.0
 _WENT = "globe went to"
 _BOX = "go to place"
 
 
 @st.fragment
 def search_box(context: PanelContext) -> None:
-    """Offer places that match what has been typed; the row nearest to the clicked one becomes selected."""
-    if not np.isfinite(context.lonlat).any():
+    """Offer places and classes that match what has been typed.
+
+    A place turns the globe and selects its nearest row; other words open the panel Find.
+    """
+    if not words.can_search(context):
         return
     cached.result_cache("names of places", 1).get_or_compute("begun", _prepare)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
-            "Go to a town, a country or coordinates",
+            "Search for a place or a class of your labels",
+            help=words.help_text(),
             key=state.widget(_BOX, ""),
             placeholder="Deutschland · München · 北京 · 46.5, 7.9",
             max_chars=gazetteer.LONGEST,
@@ -41,16 +43,16 @@ def search_box(context: PanelContext) -> None:
         )
         if text and text.strip():
             try:
-                found = find_places(text, OFFERED)
+                found = words.meanings(context, text, OFFERED)
             except ExplorerError as problem:
                 st.caption(plain(problem))
                 return
-            for number, place in enumerate(found):
+            for number, meaning in enumerate(found):
                 st.button(
-                    plain(place.label),
-                    key=f"go to {number} {place.label}",
+                    plain(meaning.title),
+                    key=f"go to {number} {meaning.title}",
                     type="primary" if number == 0 else "secondary",
-                    on_click=_went(context, place),
+                    on_click=_finding(meaning, text) if meaning.place is None else _went(context, meaning),
                 )
         elif arrival := state.recall(_WENT, ""):
             st.caption(arrival)
@@ -58,23 +60,31 @@ def search_box(context: PanelContext) -> None:
         st.rerun()
 
 
-def _went(context: PanelContext, place: NamedPlace) -> Callable[[], None]:
+def _went(context: PanelContext, meaning: Meaning) -> Callable[[], None]:
     """Go to a place; say where its row lies, and empty the box."""
 
     def go() -> None:
-        row = context.table.nearest_place(place.lon, place.lat)
-        km = context.table.distance_km(row, place.lon, place.lat)
-        far = " **This table may not cover the place.**" if km > FAR_KM else ""
-        state.keep(
-            _WENT,
-            f"{plain(place.label)}: the centre of the nearest tile is {metres(1000 * km)} away. "
-            f"Its look-alikes are under Place.{far}",
-        )
+        assert meaning.place is not None
+        query = words.query(context, meaning)
+        state.keep(_WENT, f"{plain(meaning.title)}. {plain(query.note)} Its look-alikes are under Place.")
         state.set_widget(_BOX, "")
-        api.select_place(row, fly=False)
-        api.fly_to(place.lon, place.lat, CLOSE_UP)
+        api.select_place(query.exclude[0], fly=False)
+        api.fly_to(meaning.place.lon, meaning.place.lat, CLOSE_UP)
 
     return go
+
+
+def _finding(meaning: Meaning, text: str) -> Callable[[], None]:
+    """Show the tiles of a class or a description in the panel Find, and empty the box."""
+
+    def find() -> None:
+        name = meaning.name if meaning.kind == "class" else text
+        state.keep(_WENT, f"{plain(meaning.title)}: the results are under Find.")
+        state.set_widget(_BOX, "")
+        state.open_tab("Find")
+        api.set_panel_param("search", f"{meaning.kind}:{name}")
+
+    return find
 
 
 def _prepare() -> bool:

@@ -112,6 +112,11 @@ def set_widget(name: str, value: object) -> None:
     st.session_state[_WIDGETS + name] = value
 
 
+def open_tab(name: str) -> None:
+    """Open a tab of this page in the next run (from a callback, or before the tabs are drawn)."""
+    st.session_state["tab"] = name
+
+
 def widget_value(name: str, default: T) -> T:
     """The value of a widget further down the page; `default` before it is first drawn."""
     return st.session_state.get(_WIDGETS + name, default)

@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 
 from ...geo.ground import MEAN_EARTH_RADIUS_M
 from ...units import metres
+from ..analysis.label import Marks
 from ..errors import LabelError
 from ..store.table import EmbeddingTable
 from .outlines import bounds_of, on_sphere, outlines_of
@@ -70,6 +71,15 @@ class Samples:
     def __len__(self) -> int:
         """Return the number of labelled rows."""
         return len(self.rows)
+
+
+def class_marks(samples: Samples) -> dict[str, Marks]:
+    """Return each class with its labelled rows as yes and those of other classes as no; {} for numbers."""
+    of = {
+        name: (samples.rows[samples.values == at], samples.rows[samples.values != at])
+        for at, name in enumerate(samples.classes)
+    }
+    return {name: Marks(tuple(yes.tolist()), tuple(no.tolist())) for name, (yes, no) in of.items()}
 
 
 @dataclass(frozen=True, eq=False)

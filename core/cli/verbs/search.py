@@ -1,4 +1,4 @@
-"""`python -m core search`: find the rows of a table that look most like a row, a place or a picture."""
+"""`python -m core search`: find the rows of a table most like a row, a place, a picture or words."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ...errors import UsageError
 from ...units import metres
 
 if TYPE_CHECKING:
+    from ...atlas.analysis.words import WordQuery
     from ...atlas.search.index import ApproximateIndex
 
 _EPILOG = """examples:
@@ -30,6 +31,9 @@ _EPILOG = """examples:
   python -m core search tables/scene --image photo.png --where "recon_loss_high > 0.1"
   python -m core search tables/scene --row 12 --row 13 --minus 40    more like these two, less like that one
   python -m core search tables/millions --row 12 --index
+  python -m core search tables/globe --words Timbuktu                    like the ground at a named place
+  python -m core search tables/scene --words forest --labels landcover.gpkg    like a class of your labels
+  python -m core search tables/scene --words "a harbour" --text-encoder clip/text_model.onnx
   python -m core search rasters/scene.patches.tif --lonlat 12.5,41.9    patches like the one at this place"""
 
 
@@ -62,6 +66,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     query.add_argument("--lonlat", metavar="LON,LAT", help="the row closest to this place")
     query.add_argument(
         "--image", type=Path, metavar="FILE", help="a picture, embedded with the model of the table"
+    )
+    query.add_argument(
+        "--words",
+        metavar="WORDS",
+        help="a town or country; with --labels, one of their classes; with --text-encoder, any description",
+    )
+    by_words = parser.add_mutually_exclusive_group()
+    by_words.add_argument(
+        "--labels", type=Path, metavar="FILE", help="labels whose classes --words may name (see core label)"
+    )
+    by_words.add_argument(
+        "--text-encoder",
+        type=Path,
+        metavar="FILE",
+        help="ONNX file that turns --words into a vector; its tokenizer.json and the network that made the "
+        "table lie beside it",
+    )
+    parser.add_argument(
+        "--column", default="", metavar="NAME", help="column of --labels that holds the classes"
     )
     parser.add_argument(
         "--minus",
@@ -104,15 +127,21 @@ def run(args: argparse.Namespace) -> int:
     if args.where:
         among = np.zeros(len(table), bool)
         among[table.rows_where(args.where)] = True
+    if not args.words and (args.labels or args.text_encoder or args.column):
+        raise UsageError("--labels, --column and --text-encoder belong to --words: say what to look for.")
     rows = _rows_asked(table, args, among)
     less = [table.row_of(text) for text in args.minus]
     _require_comparable(table, among, [*rows, *less])
-    query = (
-        example_query(table, rows, less)
-        if rows
-        else _turned_away(table, _embed_image(table, args, among), less)
-    )
     exclude = [*rows, *less]
+    if rows:
+        query = example_query(table, rows, less)
+    elif args.image is not None:
+        query = _turned_away(table, _embed_image(table, args, among), less)
+    else:
+        meant = _meant(table, args, among)
+        print(" ".join(filter(None, [f"Searching for {meant.title}.", meant.note])), file=sys.stderr)
+        query = _turned_away(table, meant.vector, less)
+        exclude += meant.exclude
     if args.index:
         found = _by_index(table, args).nearest(query, args.k, exclude=exclude)
     else:
@@ -131,6 +160,32 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(table, found)
     return 0
+
+
+def _meant(table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None) -> WordQuery:
+    """Turn --words into a query."""
+    from ...atlas.analysis.words import query_of_class, query_of_place, query_of_text
+    from ...geo.gazetteer import find_places
+    from ...geo.tile import GeoError
+
+    if args.text_encoder is not None:
+        from ...atlas.search.text_encoder import TextEncoder
+
+        return query_of_text(table, args.words, TextEncoder(args.text_encoder))
+    if args.labels is None:
+        try:
+            place = find_places(args.words, 1)[0]
+        except GeoError as problem:
+            raise UsageError(
+                f"{problem} --words can also name a class (with --labels FILE), or describe a picture if the "
+                "network that made the table has a text half (with --text-encoder FILE)."
+            ) from None
+        return query_of_place(table, place, among)
+    from ...atlas.labelling.reading import LabelColumns, read_labels
+    from ...atlas.labelling.sampling import class_marks, sample
+
+    samples = sample(table, read_labels(args.labels, "", LabelColumns(args.column, "class")))
+    return query_of_class(table, args.words, class_marks(samples))
 
 
 def _by_index(table: EmbeddingTable, args: argparse.Namespace) -> ApproximateIndex:
@@ -160,7 +215,7 @@ def _require_comparable(table: EmbeddingTable, among: NDArray[np.bool_] | None, 
 def _rows_asked(
     table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None
 ) -> list[int]:
-    """Return the query rows; none if the query is a picture."""
+    """Return the query rows; none if the query is a picture or words."""
     if args.row is not None:
         rows = [table.row_of(text) for text in args.row]
         for text, row in zip(args.row, rows, strict=True):
@@ -201,8 +256,10 @@ def _how_far(table: EmbeddingTable, row: int, lon: float, lat: float) -> str:
     )
 
 
-def _turned_away(table: EmbeddingTable, vector: NDArray[np.float32], less: list[int]) -> NDArray[np.float32]:
-    """Turn a picture's vector (d,) away from some rows: twice its direction minus their mean direction."""
+def _turned_away(
+    table: EmbeddingTable, vector: NDArray[np.floating], less: list[int]
+) -> NDArray[np.floating]:
+    """Turn a query (d,) away from some rows: twice its direction minus their mean direction."""
     if not less:
         return vector
     return 2 * vector / max(float(np.linalg.norm(vector)), 1e-12) - table.unit_rows(less).mean(axis=0)
@@ -241,7 +298,9 @@ def _embed_image(
 
 
 def _query_json(table: EmbeddingTable, rows: list[int], args: argparse.Namespace) -> dict[str, Any]:
-    """Describe the query for --json: one or more rows or a picture, and the distance of a place."""
+    """Describe the query for --json: one or more rows, words or a picture, and the distance of a place."""
+    if args.words is not None:
+        return {"words": args.words}
     if not rows:
         return {"image": args.image.name}
     if len(rows) > 1:

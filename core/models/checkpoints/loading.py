@@ -21,7 +21,7 @@ from ...errors import ExplorerError
 from ...files import file_sha256
 from ..base import MAX_GRID, Encoder
 from ..layers.vit import gsd_positions, transformer_blocks
-from ..registry import ModelCard, WeightsCard, card_for, cards, create, families, read_card
+from ..registry import ModelCard, card_for, cards, create, families, read_card, weights_of_file
 from ..report import LoadReport, few
 from .clues import Clues, LoadPlan
 from .dialects import COMPUTED, LEFT_OUT, recognise, renamed
@@ -205,18 +205,7 @@ def _computed(key: str, like: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 def _card(path: Path, plan: LoadPlan, report: LoadReport) -> ModelCard:
-    weights = WeightsCard(
-        file=path.name,
-        sha256=report.sha256,
-        licence=report.licence,
-        data=(),
-        images_seen=0,
-        steps=0,
-        hours=0.0,
-        restarts=0,
-        command="",
-        notes=" ".join(report.sentences()),
-    )
+    weights = weights_of_file(path.name, report.sha256, report.licence, " ".join(report.sentences()))
     card = card_for(families()[plan.family], path.stem, plan.sizes)
     return replace(
         card,

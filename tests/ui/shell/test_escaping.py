@@ -67,6 +67,7 @@ SAFE = {
     "len",
     "plain",
     "address",
+    "help_text",
     "how_to_return",
     "sentence",
     "_verdict",

@@ -1,4 +1,4 @@
-"""The panel "Find": search by place name, picture, part of a tile, selection, examples or SQL condition."""
+"""The panel "Find": search by words, picture, part of a tile, selection, examples or SQL condition."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from numpy.typing import NDArray
 
 from core.atlas import SearchError
 from core.atlas.search.neighbors import Neighbors, example_query, nearest, similarities
-from core.geo.gazetteer import NamedPlace, find_places
-from core.units import metres
+from core.geo import gazetteer
 from core.viz.theme import HEAT, colour_map
 from ui.globe import panel_api as api
 from ui.globe.globe_state import globe_view
 from ui.globe.panel_api import Layer, PanelContext
-from ui.globe.panels import find_filter, find_image
+from ui.globe.panels import find_filter, find_image, words
 from ui.globe.panels.examples import Examples
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
 COUNTS = (12, 24, 48, 96)
 MAX_SELECTION = 20_000
-FAR_KM = 500.0
 IN_SELECTION = "In my selection"
-_SEEN, _FLOWN_TO, _EXAMPLES = "globe find seen", "globe find went", "globe find examples"
+_SEEN, _FLOWN_TO, _EXAMPLES, _KIND = (
+    f"globe find {name}" for name in ("seen", "went", "examples", "kind of words")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +69,9 @@ def _restore() -> None:
         return
     state.keep(_SEEN, text)
     kind, _, query = text.partition(":")
+    if kind in words.KINDS:
+        state.keep(_KIND, kind)
+        kind = "place"
     if kind in KINDS:
         state.set_widget("find kind", kind)
         if kind in ("place", "filter"):
@@ -81,42 +84,43 @@ def _note(text: str) -> None:
     api.set_panel_param("search", text)
 
 
-def by_place(context: PanelContext) -> Query | None:
-    """Search by a name or coordinates; the nearest row becomes the selected place."""
+def by_words(context: PanelContext) -> Query | None:
+    """Search by a place, a class or a description; the row nearest to a place becomes the selected one."""
     left, right = st.columns(2, vertical_alignment="bottom")
     text = left.text_input(
-        "Town, country or coordinates",
+        "Town, country, coordinates, or a class of your labels",
         key=state.widget("find place", ""),
         placeholder="Timbuktu · 東京 · 46.5, 7.9 · 33°54'S 18°24'E",
-        max_chars=120,
+        help=words.help_text(),
+        max_chars=gazetteer.LONGEST,
     )
     if not text.strip():
         st.caption(
-            "24,000 towns and all countries, in many languages and scripts. The search is offline. Names: "
-            "GeoNames, CC BY 4.0."
+            "24,000 towns and all countries, in many languages and scripts, and the classes of your labels. "
+            "The search is offline. Names: GeoNames, CC BY 4.0."
         )
         return None
-    places = find_places(text)
-    at = 0
-    if len(places) > 1:
+    meant = words.meanings(context, text, 8)
+    asked = state.recall(_KIND, "")
+    at = next((n for n, one in enumerate(meant) if one.kind == asked), 0)
+    if len(meant) > 1:
+        titles = [one.title for one in meant]
         at = right.selectbox(
-            "Which one?", range(len(places)), format_func=lambda n: places[n].label, key=f"find which {text}"
+            "Which one?",
+            range(len(meant)),
+            at,
+            format_func=lambda n: titles[n],
+            key=f"find which {text} {asked}",
         )
-    place = places[at]
-    row = context.table.nearest_place(place.lon, place.lat)
-    if state.recall(_FLOWN_TO, None) != (text, at):
+    chosen = meant[at]
+    query = words.query(context, chosen)
+    if chosen.place is not None and state.recall(_FLOWN_TO, None) != (text, at):
         state.keep(_FLOWN_TO, (text, at))
-        api.select_place(row, fly=False)
-        api.fly_to(place.lon, place.lat, 3.0)
-    _note(f"place:{text}")
-    st.caption(_distance(context, place, row))
-    return Query(context.table.vectors_of([row])[0], f"the ground near {place.label}", (row,))
-
-
-def _distance(context: PanelContext, place: NamedPlace, row: int) -> str:
-    km = context.table.distance_km(row, place.lon, place.lat)
-    far = " **This table may not cover the place.**" if km > FAR_KM else ""
-    return f"{plain(place.label)}: the centre of the nearest row is {metres(1000 * km)} away.{far}"
+        api.select_place(query.exclude[0], fly=False)
+        api.fly_to(chosen.place.lon, chosen.place.lat, 3.0)
+    _note(f"{chosen.kind}:{text}")
+    st.caption(plain(query.note))
+    return Query(query.vector, query.title, query.exclude)
 
 
 def by_selection(context: PanelContext) -> Query | None:
@@ -311,7 +315,7 @@ def table_of(context: PanelContext, found: Neighbors) -> str:
 
 
 KINDS: dict[str, tuple[str, Callable[[PanelContext], Query | None]]] = {
-    "place": (":material/travel_explore: Name or coordinates", by_place),
+    "place": (":material/travel_explore: Words or coordinates", by_words),
     "selection": (":material/lasso_select: My selection", by_selection),
     "part": (":material/grid_on: Part of a tile", by_part),
     "picture": (":material/upload: My picture", by_picture),

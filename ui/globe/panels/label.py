@@ -95,6 +95,13 @@ def fit_marks(context: PanelContext, sheet: Sheet, marks: Marks) -> FittedMarks 
     )
 
 
+def marked_class(context: PanelContext) -> dict[str, Marks]:
+    """Return this session's marks under the name of what is looked for; {} without a name, a yes and a no."""
+    _, sheet = state.recall(_HELD, ("", Sheet()))
+    marks, _ = sheet.marks(context.table)
+    return {sheet.title: marks} if sheet.title.strip() and marks.yes and marks.no else {}
+
+
 def layer_of(probability: NDArray[np.float32], title: str) -> Layer:
     """Return the layer of probabilities (n,)."""
     note = "Predicted from your marks. Brighter is more likely; grey places have no vector."

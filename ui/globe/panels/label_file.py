@@ -12,7 +12,7 @@ from core.atlas.labelling.estimators import TITLES
 from core.atlas.labelling.mapping import LabelMap, label_map
 from core.atlas.labelling.reading import Labels
 from core.atlas.labelling.report import areas, class_raster, columns, errors_of, raster_columns, report
-from core.atlas.labelling.sampling import sample
+from core.atlas.labelling.sampling import Samples, sample
 from core.viz.evaluation import confusion_figure
 from core.viz.theme import CLASSES, HEAT, VIRIDIS, colour_map
 from ui.globe import panel_api as api
@@ -29,7 +29,7 @@ MEASURES = {
 }  # fmt: skip
 LAYERS = ("Prediction", "Uncertainty", "Errors")
 FLATTERED = 0.02
-_CHOSEN = "globe label file chosen"
+_CHOSEN, _LEARNED = "globe label file chosen", "globe label file learned"
 
 
 def draw(context: PanelContext) -> None:
@@ -51,7 +51,14 @@ def draw(context: PanelContext) -> None:
             st.caption("Press the button to validate the labels and map every tile with these settings.")
             return
         found = results.get_or_compute(key, lambda: _learn(context, labels, choices))
+        state.keep(_LEARNED, (context.table.fingerprint, found.samples))
         _results(context, found)
+
+
+def learned_from(context: PanelContext) -> Samples | None:
+    """Return the labelled rows of the open table that this session last learned from; None without any."""
+    fingerprint, samples = state.recall(_LEARNED, ("", None))
+    return samples if fingerprint == context.table.fingerprint else None
 
 
 def _explain() -> None:
