@@ -77,7 +77,7 @@ def _paper(statement: Statement, claim: Claim | None) -> None:
             st.json({"ours": claim.ours.spec, "other": claim.other.spec}, expanded=False)
             content = json.dumps(claim.to_json(), indent=1)
             st.download_button(
-                "JSON",
+                plain(f"{claim.name}.json"),
                 content,
                 f"{claim.name}.json",
                 "application/json",
