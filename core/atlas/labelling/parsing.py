@@ -19,6 +19,7 @@ pd: Any = pandas
 IMPORTED_FIRST = ("geopandas", "pyogrio", "pyproj", "pyarrow.parquet")
 """What the child process imports before its memory is limited."""
 MOST_FEATURES, MOST_CLASSES, MOST_VERTICES = 500_000, 200, 20_000_000
+MOST_COLUMNS = 1000
 LABEL_NAMES = ("label", "class", "category", "landcover", "land_cover", "crop", "type", "value", "name")
 LON, LAT = ("lon", "longitude", "lng", "long", "centre_lon"), ("lat", "latitude", "centre_lat")
 X, Y = ("x", "easting"), ("y", "northing")
@@ -74,6 +75,7 @@ def _frame(data: bytes, name: str, crs: str) -> Any:
         if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
             return _with_crs(_by_gdal(data), name, crs)
         if _is_text(data):
+            _limit_columns(data.lstrip().partition(b"\n")[0].count(b",") + 1, name)
             return _with_crs(_from_columns(pd.read_csv(io.BytesIO(data)), name, crs), name, crs)
     except LabelError:
         raise
@@ -82,6 +84,13 @@ def _frame(data: bytes, name: str, crs: str) -> Any:
     except Exception as problem:  # GDAL, Arrow and pandas raise errors of many kinds
         raise LabelError(f"{name} cannot be read as labels: save it again as {KINDS}.") from problem
     raise LabelError(f"{name} is not a label file: save it as {KINDS}.")
+
+
+def _limit_columns(count: int, name: str) -> None:
+    if count > MOST_COLUMNS:
+        raise LabelError(
+            f"{name} has {count:,} columns, more than {MOST_COLUMNS:,}: keep those of the labels."
+        )
 
 
 def _by_gdal(data: bytes) -> Any:
@@ -97,6 +106,7 @@ def _parquet(data: bytes, name: str, crs: str) -> Any:
     metadata = pq.read_metadata(io.BytesIO(data))
     if metadata.num_rows > MOST_FEATURES:
         raise LabelError(f"{name} holds {metadata.num_rows:,} features, more than {MOST_FEATURES:,}.")
+    _limit_columns(metadata.num_columns, name)
     if b"geo" in (metadata.metadata or {}):
         json.loads((metadata.metadata or {})[b"geo"])
         file: Any = io.BytesIO(data)
