@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from core.lessons.bench import Bench
@@ -20,7 +18,7 @@ from core.lessons.course import LESSONS
 from core.lessons.notebooks import example
 from core.lessons.questions import Choice, Number, Patches, Place, Ranking
 from core.lessons.spec import Answer, Lesson, Options, Paint, Slider
-from tests.browser.conftest import wait_until_rest
+from tests.browser.axe import in_variants, settled, violations
 from tests.conftest import ROOT
 from tests.lessons.test_lessons import OTHER_MODELS, right_prediction, wrong_prediction
 
@@ -120,11 +118,6 @@ def act(page: Page, lesson: Lesson) -> None:
     settled(page)
 
 
-def settled(page: Page) -> None:
-    page.wait_for_timeout(200)
-    wait_until_rest(page)
-
-
 def drive(
     page: Page,
     serve: Callable[..., str],
@@ -219,32 +212,13 @@ def test_every_lesson_can_be_read(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def violations(page: Page) -> list[str]:
-    """What axe-core finds wrong, as rule, help and element."""
-    found = Axe().run(page).response["violations"]
-    return [f"{rule['id']}: {rule['help']}: {node['html'][:160]}" for rule in found for node in rule["nodes"]]
-
-
-def in_all_variants(page: Page) -> dict[str, list[str]]:
-    """The violations in light and dark, wide and narrow."""
-    found = {}
-    for scheme, ground in (("light", r"rgb\(2\d\d,"), ("dark", r"rgb\(\d\d?,")):
-        page.emulate_media(color_scheme=scheme)
-        for width in (1400, 400):
-            page.set_viewport_size({"width": width, "height": 900})
-            settled(page)
-            expect(page.get_by_test_id("stApp")).to_have_css("background-color", re.compile(ground))
-            found[f"{scheme} {width}"] = violations(page)
-    return {variant: wrong for variant, wrong in found.items() if wrong}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.id)
 def test_axe_finds_no_violation(local_page: Page, serve: Callable[..., str], lesson: Lesson) -> None:
     """Before a prediction and after the answer, in four variants."""
     page = open_lesson(local_page, serve, lesson.id)
     settled(page)
-    assert in_all_variants(page) == {}
+    assert in_variants(page) == {}
     page.set_viewport_size({"width": 1400, "height": 1400})
     settled(page)
     enter(page, lesson, lesson.question.read(example(lesson.question)))
@@ -252,7 +226,7 @@ def test_axe_finds_no_violation(local_page: Page, serve: Callable[..., str], les
     page.get_by_role("button", name="Show the answer").press("Enter")
     expect(page.get_by_role("heading", name="Why")).to_be_visible()
     settled(page)
-    assert in_all_variants(page) == {}
+    assert in_variants(page) == {}
 
 
 def test_axe_notices_a_picture_without_a_name(page: Page) -> None:
