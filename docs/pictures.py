@@ -57,7 +57,7 @@ class State:
 
 def go_to_kyoto(page: Page) -> None:
     """Search for a town; the panel then shows its look-alikes."""
-    page.get_by_label("Search for a place or a class of your labels").fill("Kyoto")
+    page.get_by_role("textbox", name="Search for a place or a class of your labels").fill("Kyoto")
     page.get_by_role("button", name="Kyoto, Japan").first.click()
     page.get_by_text("Most similar first").wait_for(timeout=WAIT_MS)
 

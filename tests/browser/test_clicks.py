@@ -98,7 +98,7 @@ def test_export(at: Callable[[str], Hand]) -> None:
 
 def test_look_alikes_of_a_named_town(at: Callable[[str], Hand]) -> None:
     hand = at("Globe")
-    hand.page.get_by_label("Search for a place or a class of your labels").fill("京都")
+    hand.page.get_by_role("textbox", name="Search for a place or a class of your labels").fill("京都")
     hand.button(re.compile("^Kyoto"))
     expect(hand.page.get_by_text("Most similar first")).to_be_in_viewport()
     assert hand.clicks == 1
