@@ -34,7 +34,7 @@ def place(page: Page) -> None:
 
 
 def look_alikes(page: Page) -> None:
-    page.get_by_label("Town, country or coordinates").fill("Kyoto")
+    page.get_by_role("textbox", name="Town, country, coordinates").fill("Kyoto")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Most similar to")).to_be_visible()
 
