@@ -83,6 +83,10 @@ class PixelDecoder(Reconstructor):
 
     def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> Tensor:
         """Predicted pixels of every patch after the CLS slot: (b, 1 + grid*grid, p*p*c)."""
+        return self.decoder_pred(self.decode_tokens(latent, res, keep, grid))
+
+    def decode_tokens(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> Tensor:
+        """The decoder's tokens, from which `decoder_pred` reads pixels: (b, 1 + grid*grid, width)."""
         tokens = self.decoder_embed(latent)
         cls, patches = tokens[:, :1], place(tokens[:, 1:], keep, self.mask_token, grid * grid)
         tokens = torch.cat([cls, patches], dim=1) + self.backbone.positions(self.decoder_width, grid, res).to(
@@ -90,7 +94,7 @@ class PixelDecoder(Reconstructor):
         )
         for block in self.decoder_blocks:
             tokens = block(tokens)
-        return self.decoder_pred(self.decoder_norm(tokens))
+        return self.decoder_norm(tokens)
 
     def decode_picture(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
         """The image that the transformer predicts, (b, c, s, s), in the encoder's input space."""

@@ -6,7 +6,7 @@ the decoder is 128 wide and one block deep; a location task predicts the positio
 contrastive task matches the decoder's output for one view with a momentum branch's output for the other,
 which trains CLS; the patch embedding keeps its random initialisation. No official weights exist. Adaptations
 of ours are named options, off by default: `gsd_aware`, `trainable_patch_embed` and `centre` of the network;
-`scale_shift`, `flips`, `quarter_turns` and `location` of the objective.
+`scale_shift`, `flips`, `quarter_turns`, `location` and `teacher` of the objective.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from .base import ModelInputError, Objective, TrainingBatch
 from .frequency import centre_on
+from .image_teacher import TeacherLosses
 from .layers.vit import VisionTransformer, VitConfig, from_pixel_patches, transformer_blocks, xavier_linears
 from .mae import DecoderConfig, PixelDecoder, masked_patch_error
 from .registry import Family, register
@@ -133,7 +134,8 @@ class SDMAEObjective(Objective):
     As the original: the first view is the top left crop, the second a random one, flipped and recoloured;
     both cover 7/8 of the side. Options of ours: `scale_shift` (a range, e.g. (0.5, 1)) lets the second view
     cover that part of the first's ground, with its own res; `flips` adds vertical ones; `quarter_turns`;
-    `colour` milder than the original's; `location="cross_entropy"`. `log_slope` as in `crop_view`.
+    `colour` milder than the original's; `location="cross_entropy"`; `teacher` adds the losses of
+    core.models.image_teacher on the first view, weighted. `log_slope` as in `crop_view`.
     """
 
     target_scale = 2
@@ -148,6 +150,9 @@ class SDMAEObjective(Objective):
         quarter_turns: bool = False,
         colour: Colour = Colour(),
         ctr_weight: float = 0.1,
+        teacher: str = "",
+        map_weight: float = 0.5,
+        pooled_weight: float = 1.0,
         log_slope: float = 0.0,
         seed: int = 0,
     ) -> None:
@@ -161,7 +166,13 @@ class SDMAEObjective(Objective):
         )
         self.scale_shift = (float(scale_shift[0]), float(scale_shift[1])) if scale_shift else (1.0, 1.0)
         self.flips, self.quarter_turns, self.log_slope = flips, quarter_turns, log_slope
+        self.teacher_weights = {"map": map_weight, "pooled": pooled_weight}
+        self.teacher = TeacherLosses(teacher, network.embed_dim, network.decoder_width) if teacher else None
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    @property
+    def teacher_licence(self) -> str:
+        return self.teacher.teacher.licence if self.teacher is not None else ""
 
     def forward(self, batch: TrainingBatch, keep: Tensor | None) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.steps))
@@ -207,9 +218,13 @@ class SDMAEObjective(Objective):
         if self.training:
             network.follow()
         con, loc, read = first.images.new_zeros(()), first.images.new_zeros(()), []
+        taught: dict[str, Tensor] = {}
         for view in (first, second):
             latent = network.encode(view.images, view.res, keep)
-            pixels = network.decode(latent, view.res, keep, network.backbone.grid_of(view.images))
+            tokens = network.decode_tokens(latent, view.res, keep, network.backbone.grid_of(view.images))
+            pixels = network.decoder_pred(tokens)
+            if self.teacher is not None and view is first:
+                taught = self.teacher(latent[:, 0], tokens[:, 1:], view.images, network.card)
             con = con + self._pixel_error(network, view.images, pixels, keep)
             loc = loc + self._location_error(network.locality(latent[:, 1:]), keep)
             read.append(pixels)
@@ -219,7 +234,8 @@ class SDMAEObjective(Objective):
         ctr = info_nce(predicted[0], keys[1], network.temperature) + info_nce(
             predicted[1], keys[0], network.temperature
         )
-        return {"con": con, "loc": loc, "ctr": self.ctr_weight * ctr}
+        weighted = {name: self.teacher_weights[name] * loss for name, loss in taught.items()}
+        return {"con": con, "loc": loc, "ctr": self.ctr_weight * ctr, **weighted}
 
     def _check(self, network: SDMAE, view: ImageView, keep: Tensor | None) -> Tensor:
         if len(view.images) < 2:

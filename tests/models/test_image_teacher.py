@@ -8,9 +8,10 @@ import torch
 
 from core.models import create
 from core.models import image_teacher as module
-from core.models.base import ModelInputError
+from core.models.base import ModelInputError, TrainingBatch
 from core.models.image_teacher import TEACHERS, FrozenClassifier, TeacherLosses
 from core.models.scale_mae import ScaleMAEObjective
+from core.models.sdmae import SDMAEObjective
 from core.net import wheels
 from core.net.wheels import WheelError
 
@@ -74,3 +75,18 @@ def test_the_teacher_is_not_part_of_checkpoints_and_its_licence_is_told(random_t
     assert objective.teacher_licence == "Apache-2.0"
     assert not any("classifier" in key for key in objective.state_dict())
     assert ScaleMAEObjective(create("scale_mae_tiny", trained=False)).teacher_licence == ""
+
+
+def test_sdmae_can_learn_from_the_teacher_beside_its_own_tasks(random_teacher) -> None:
+    torch.manual_seed(0)
+    network = create("sdmae_tiny", trained=False, img_size=56)
+    batch = TrainingBatch(torch.randn(2, 3, 56, 56), torch.randn(2, 3, 64, 64), torch.ones(2))
+    keep = torch.rand(2, 49).argsort(1)[:, :12]
+    alone, taught = SDMAEObjective(network), SDMAEObjective(network, teacher="efficientnet_lite0")
+    assert set(alone(batch, keep)) == {"con", "loc", "ctr"} and alone.teacher_licence == ""
+    losses = taught(batch, keep)
+    assert set(losses) == {"con", "loc", "ctr", "map", "pooled"} and taught.teacher_licence == "Apache-2.0"
+    (losses["map"] + losses["pooled"]).backward()
+    for part in (network.encoder.blocks[0], network.decoder_blocks[0]):
+        gradients = [weight.grad for weight in part.parameters()]
+        assert all(grad is not None for grad in gradients) and sum(grad.abs().sum() for grad in gradients) > 0
