@@ -46,7 +46,7 @@ def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
     ]
     if restricted:
         return f"non-commercial use only, as {', '.join(restricted)}"
-    taught = f", distilled from a teacher under {teacher}" if teacher else ""
+    taught = f", distilled from a teacher under {teacher.partition(' (')[0]}" if teacher else ""
     return f"Apache-2.0 (trained on openly licensed imagery{taught})"
 
 

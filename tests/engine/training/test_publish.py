@@ -12,7 +12,7 @@ import pytest
 
 from core.engine.embed import embed
 from core.engine.inputs import InputError
-from core.engine.training.publish import publish
+from core.engine.training.publish import publish, weights_licence
 from core.engine.training.runs import TrainingRun, TrainSpec, read_spec
 from core.engine.training.train import train
 from core.geo.imagery import Imagery
@@ -99,3 +99,17 @@ def test_a_published_sdmae_is_listed_and_embeds(tmp_path, imagery, shelf):
     assert (
         vectors.shape == (2, 192) and np.isfinite(vectors).all() and not np.allclose(vectors[0], vectors[1])
     )
+
+
+def test_the_licence_follows_from_imagery_and_teacher():
+    openly = {"eurosat": "MIT"}
+    assert weights_licence(openly) == "Apache-2.0 (trained on openly licensed imagery)"
+    taught = weights_licence(openly, "Apache-2.0")
+    assert taught == (
+        "Apache-2.0 (trained on openly licensed imagery, distilled from a teacher under Apache-2.0)"
+    )
+    assert weights_licence(openly, taught) == taught, (
+        "a teacher that had one itself is told in the same words"
+    )
+    assert weights_licence(openly, "CC-BY-NC-4.0") == "non-commercial use only, as the teacher"
+    assert weights_licence({}).startswith("not stated")
