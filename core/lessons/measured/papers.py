@@ -101,7 +101,7 @@ def conclude_relations(found: Finding) -> Answer:
     return Answer(value, says, value == STUDENT)
 
 
-# --- 14. SDMAE: location and contrast on 2,000 pictures ---
+# --- 14. SDMAE: location and contrast beside reconstruction ---
 
 SMALL = "sdmae_tiny"
 TASKS = ("recognise the same place", "read the position of a patch")
@@ -174,9 +174,7 @@ def conclude_small(found: Finding) -> Answer:
     value = max(same, key=lambda name: same[name])
     says = (
         f"The same place is found again for {same[PLAIN]:.0%} of the crops by {PLAIN} and {same[SMALL]:.0%} "
-        "by "
-        f"{SMALL}, which saw 2,000 different pictures only. A linear map reads the position of a patch with "
-        "R² "
+        f"by {SMALL}. A linear map reads the position of a patch with R² "
         f"{n[f'position {PLAIN}']:.2f} from {PLAIN} and {n[f'position {SMALL}']:.2f} from {SMALL}."
     )
     return Answer(value, says, same[SMALL] > same[PLAIN])
