@@ -32,7 +32,7 @@ def test_views_become_numbered_files_and_a_contact_sheet(tmp_path, capsys):
     ("view", "more", "says"),
     [
         ("http://localhost/Mask_Lab?mask=blob-40-s3", [], "does not name a tile"),
-        (LINK + "&mask=nonsense", [], "was left out"),
+        (LINK + "&mask=nonsense", [], "was ignored"),
         (LINK + "&weights=0123456789ab", [], "made with the weights 0123456789ab"),
         (LINK.replace("mae_tiny", "no_such_net"), [], "no model called no_such_net"),
         ("http://localhost/?tile=upload/abc", [], "one session of the app"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -149,16 +150,18 @@ def test_undo_is_written_to_a_stale_address(
 def test_remarks_do_not_move_the_tabs(data: Path, open_page: Open) -> None:
     """If the tabs moved, the browser would recreate the panels and lose scroll positions and input."""
 
-    def row_of_tabs(app: AppTest) -> list[int]:
-        return [
-            n
-            for n, child in app.main.children.items()
-            if getattr(child, "children", None) and child.children[0].type == "tab_container"
-        ]
+    def path_to_tabs(block: Any) -> list[int]:
+        for n, child in getattr(block, "children", {}).items():
+            if child.type == "tab_container":
+                return [n]
+            if path := path_to_tabs(child):
+                return [n, *path]
+        return []
 
     remarked = no_exception(open_page(PAGE, by="../etc", area="gl!!"))
     assert len(remarked.warning) == 2
-    assert row_of_tabs(remarked) == row_of_tabs(no_exception(open_page(PAGE, by="column:gsd_m"))) != []
+    plain = no_exception(open_page(PAGE, by="column:gsd_m"))
+    assert path_to_tabs(remarked.main) == path_to_tabs(plain.main) != []
 
 
 def test_invalid_link_parameters_are_ignored_and_reported(data: Path, open_page: Open) -> None:

@@ -129,7 +129,7 @@ def test_a_link_restores_the_page_bit_for_bit(open_page, pictures):
 def test_invalid_links_give_a_warning_and_a_working_page(open_page, params):
     app = open_page(LAB, **params)
     assert not app.exception
-    assert app.warning and "left out" in app.warning[0].value
+    assert app.warning and "ignored" in app.warning[0].value
     assert "patches hidden" in captions(app)
 
 

@@ -69,7 +69,7 @@ def test_words_that_are_no_marks_are_passed_over(tmp_path):
 
 def test_limits(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MOST_MARKS", 2)
-    with pytest.raises(SearchError, match="the most that a list holds"):
+    with pytest.raises(SearchError, match="A list holds at most 2 marks"):
         Sheet().marked("a", "yes").marked("b", "yes").marked("c", "yes")
     monkeypatch.setattr(module, "MOST_SHEETS", 3)
     for _ in range(5):

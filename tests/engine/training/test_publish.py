@@ -21,6 +21,10 @@ from core.models.registry import cards
 from core.models.tinymim import UntrainedTailError
 
 
+NO_TEACHER = {"location": "cross_entropy"}
+"""The objective of the preset sdmae without its teacher, which is a download."""
+
+
 @pytest.fixture
 def imagery() -> tuple[Imagery, ...]:
     rng = np.random.default_rng(0)
@@ -89,7 +93,8 @@ def test_a_student_s_file_is_refused_at_its_untrained_tail_and_feeds_the_decoder
 
 
 def test_a_published_sdmae_is_listed_and_embeds(tmp_path, imagery, shelf):
-    trained("sdmae", tmp_path / "run", imagery, sides_px=(56,), targets_px=(64,), side_shares=(1.0,))
+    sides: dict[str, Any] = {"sides_px": (56,), "targets_px": (64,), "side_shares": (1.0,)}
+    trained("sdmae", tmp_path / "run", imagery, **sides, objective=NO_TEACHER)
     publish(TrainingRun(tmp_path / "run"), {"knn_eurosat": 0.6}, folder=shelf)
     card = cards()["sdmae_tiny"]
     assert card.trained and card.reconstructs and card.input_px == 56 and card.sizes["trainable_patch_embed"]

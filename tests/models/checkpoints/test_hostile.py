@@ -208,11 +208,11 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "not a number": (
         lambda p: torch_file(p, scale_mae(norm__weight=torch.full((64,), float("nan")))),
-        "are no numbers",
+        "are not finite",
     ),
     "infinity": (
         lambda p: torch_file(p, scale_mae(norm__bias=torch.full((64,), float("inf")))),
-        "are no numbers",
+        "are not finite",
     ),
     "a word among tensors": (
         lambda p: torch_file(p, {**scale_mae(), "greeting": "hello"}),
