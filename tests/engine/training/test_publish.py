@@ -20,8 +20,7 @@ from core.models import create, load_checkpoint, registry
 from core.models.registry import cards
 from core.models.tinymim import UntrainedTailError
 
-
-NO_TEACHER = {"location": "cross_entropy"}
+NO_TEACHER = (("location", "cross_entropy"),)
 """The objective of the preset sdmae without its teacher, which is a download."""
 
 
