@@ -67,7 +67,7 @@ class TextEncoder:
             np.float32,
         ).reshape(-1)
         if not np.isfinite(found).all():
-            raise SearchError(f"{self.path.name} gives values that are no numbers: export it again.")
+            raise SearchError(f"{self.path.name} gives values that are not finite: export it again.")
         return found
 
     def require_pair(self, table: EmbeddingTable) -> None:
