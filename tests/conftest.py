@@ -17,6 +17,8 @@ import pytest
 hypothesis.settings.register_profile("project", max_examples=50, deadline=None)
 hypothesis.settings.load_profile("project")
 
+pytest_plugins = ("tests.labelled_grid", "tests.text_encoder_pair")  # fixtures of several folders
+
 ROOT = Path(__file__).parents[1]
 CI = os.environ.get("EARTH_MAE_CI") == "1"
 _skipped_in_browser: list[str] = []

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+WITH_TESTS = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+"""The environment in which the copied conftest.py finds the fixtures that it names."""
+
 
 @pytest.mark.parametrize(("judged", "code"), [("0", 0), ("1", 1)])
 def test_a_missing_browser_is_seen_and_fails_where_it_must(tmp_path: Path, judged: str, code: int) -> None:
@@ -16,7 +19,7 @@ def test_a_missing_browser_is_seen_and_fails_where_it_must(tmp_path: Path, judge
     (tmp_path / "test_one.py").write_text(
         "import pytest\n@pytest.mark.browser\ndef test_page(): ...\ndef test_other(): ...\n"
     )
-    env = {**os.environ, "PATH": str(tmp_path), "HOME": str(tmp_path), "EARTH_MAE_CI": judged}
+    env = {**WITH_TESTS, "PATH": str(tmp_path), "HOME": str(tmp_path), "EARTH_MAE_CI": judged}
     env.pop("PLAYWRIGHT_BROWSERS_PATH", None)
     command = [
         sys.executable,
@@ -48,7 +51,7 @@ def test_tests_that_use_the_data_packs_are_marked_and_skip_without_them(tmp_path
     def run(*options: str) -> str:
         markers = ["-o", "markers=packs\nbrowser", "-p", "no:cacheprovider", "-rs", "--strict-markers"]
         command = [sys.executable, "-m", "pytest", *markers, *options, str(folder)]
-        env = {**os.environ, "EARTH_MAE_DATA": str(packs), "EARTH_MAE_CI": "1"}
+        env = {**WITH_TESTS, "EARTH_MAE_DATA": str(packs), "EARTH_MAE_CI": "1"}
         return subprocess.run(
             command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True, timeout=300
         ).stdout

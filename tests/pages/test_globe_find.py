@@ -15,7 +15,6 @@ from streamlit.testing.v1 import AppTest
 from core.atlas import make_rows
 from core.atlas.schema import TableInfo
 from core.atlas.store.shards import write_table
-from tests.atlas.analysis.test_words import pair  # noqa: F401 (fixture)
 from tests.pages.test_globe import PAGE, formats, no_exception, param, plain, text_of
 from tests.pages.test_globe_label_file import csv_of
 
@@ -78,11 +77,11 @@ def test_a_class_of_the_labels_is_found_by_its_name(data: Path, open_page: Open)
 def test_descriptions_are_refused_where_no_text_encoder_is(
     open_page: Open,
     monkeypatch: pytest.MonkeyPatch,
-    pair: Path,  # noqa: F811
+    encoder_pair: Path,
 ) -> None:
     app = find(no_exception(open_page(PAGE, tab="Find")), "a harbour with boats")
     assert "this server has no text encoder" in text_of(app)
-    monkeypatch.setenv("EARTH_MAE_TEXT_ENCODER", str(pair / "text_model.onnx"))
+    monkeypatch.setenv("EARTH_MAE_TEXT_ENCODER", str(encoder_pair / "text_model.onnx"))
     app = find(no_exception(open_page(PAGE, tab="Find")), "a harbour with boats")
     assert "does not say which weights made it" in text_of(app)
 

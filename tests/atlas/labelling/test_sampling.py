@@ -7,7 +7,7 @@ import shapely
 from core.atlas.errors import LabelError
 from core.atlas.labelling.reading import Labels, read_labels
 from core.atlas.labelling.sampling import SamplingSpec, sample
-from tests.atlas.labelling.conftest import NAMES, SIDE, STEP, lonlat, truth
+from tests.labelled_grid import NAMES, SIDE, STEP, lonlat, truth
 
 
 def labels(shapes, values, classes=("a", "b"), kind="class") -> Labels:

@@ -16,7 +16,7 @@ from core.atlas.labelling.reading import LabelColumns, read_labels
 from core.atlas.labelling.report import class_raster, columns, errors_of, report
 from core.atlas.labelling.sampling import Samples, sample
 from core.atlas.labelling.validation import ModelSpec, assess
-from tests.atlas.labelling.conftest import field, lonlat, truth
+from tests.labelled_grid import field, lonlat, truth
 
 
 @pytest.fixture(scope="module")

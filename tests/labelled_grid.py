@@ -1,14 +1,20 @@
 """A grid of tiles whose vectors follow a field, and labels of some of them as files."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import geopandas as gpd
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
 import pytest
 import shapely
 
-from core.atlas import EmbeddingTable, make_rows
+from core.atlas import EmbeddingTable, TableInfo, make_rows
+from core.atlas.store.shards import write_table
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 STEP, SIDE = 0.02, 30
 NAMES = np.array(["water", "forest", "urban"])
@@ -35,6 +41,16 @@ def grid() -> EmbeddingTable:
     )  # fmt: skip
 
 
+@pytest.fixture
+def grid_table(grid: EmbeddingTable, tmp_path: Path) -> Path:
+    """The tiles as a table on disk."""
+    names = ("unique_id", "centre_lon", "centre_lat", "geometry", "bbox", "model")
+    vectors = grid.stored.values
+    rows = make_rows(vectors, {name: grid.columns[name].combine_chunks() for name in names})
+    write_table(tmp_path / "table", rows, TableInfo("test", None, "vector", vectors.shape[1]))
+    return tmp_path / "table"
+
+
 def lonlat() -> np.ndarray:
     at = np.arange(SIDE * SIDE)
     return np.stack([10 + STEP * (at % SIDE), 45 + STEP * (at // SIDE)], axis=1)
@@ -51,6 +67,8 @@ def truth() -> np.ndarray:
 
 def labels_frame(rows: np.ndarray, half: float = 0.8 * STEP / 2) -> gpd.GeoDataFrame:
     """Squares around tile centres with a class, a number and a region."""
+    import geopandas as gpd
+
     lon, lat = lonlat()[rows].T
     return gpd.GeoDataFrame(
         {
