@@ -9,14 +9,15 @@ from ui.shell.page import in_a_sentence, page
 from ui.shell.permissions import may, not_allowed
 from ui.shell.state import widget
 from ui.train.following import follow_runs, show
-from ui.train.runs import free_name, imagery_here, start_run
+from ui.train.runs import free_name, imagery_here, missing_teacher, start_run
 
 MAX_SPEC = 8_000
 PRESET_HELP = {
     "smoke": "About a minute. Checks that training works on this machine; too short to learn anything.",
     "laptop": "About an hour on one core. The first part of the recipe of the bundled scale_mae_tiny.",
-    "sdmae": "Minutes. Adds SDMAE's location and contrastive losses to pixel reconstruction.",
-    "tinymim": "Minutes. Distils scale_mae_tiny into an encoder half as deep, without a decoder.",
+    "sdmae": "About an hour on one core. Adds SDMAE's location and contrastive losses to reconstruction.",
+    "tinymim": "About an hour on one core. Distils scale_mae_tiny into an encoder half as deep, without a "
+    "decoder.",
     "gpu": "The paper's ViT-L. Needs a CUDA GPU and takes days.",
 }
 
@@ -29,6 +30,12 @@ def start_form() -> None:
     preset = st.pills("Preset", [n for n in PRESET_HELP if n in PRESETS], key=widget("preset", "smoke"))
     preset = preset or "smoke"
     st.caption(PRESET_HELP[preset])
+    if teacher := missing_teacher(preset):
+        st.info(
+            f"This preset learns from {teacher}, which is not on this server yet: "
+            f"run `python -m core fetch {teacher}` once.",
+            icon=":material/download:",
+        )
     toml = st.text_area(
         "Spec (TOML)",
         height=300,

@@ -57,6 +57,17 @@ def test_page_without_runs_explains_how_to_start_one(open_page, folder):
     assert "smoke preset" in app.info[0].value
 
 
+def test_a_preset_that_lacks_its_teacher_says_how_to_fetch_it(open_page, folder, monkeypatch, tmp_path):
+    from core.models import image_teacher
+
+    monkeypatch.setattr(image_teacher, "program_folder", lambda name: tmp_path / name)
+    app, says = open_page(PAGE), "core fetch efficientnet_lite0"
+    for preset, expected in (("smoke", False), ("sdmae", True), ("tinymim", False)):
+        app.session_state["w:preset"] = preset
+        app.run()
+        assert any(says in info.value for info in app.info) is expected, preset
+
+
 def test_a_run_is_shown_and_its_weights_can_be_downloaded(open_page, folder):
     trained(folder / "sunday")
     app = open_page(PAGE)

@@ -12,7 +12,15 @@ from pathlib import Path
 from filelock import FileLock
 
 from core.engine.training.limits import MOST_HOURS, check_shared
-from core.engine.training.runs import ROOT, RunError, TrainingRun, list_runs, parse_spec
+from core.engine.training.runs import (
+    PRESETS,
+    ROOT,
+    RunError,
+    TrainingRun,
+    list_runs,
+    parse_spec,
+    read_spec,
+)
 from core.geo.sample_imagery import packs_folder
 from ui.shell.ownership import may_control, record_starter
 from ui.shell.permissions import require
@@ -33,6 +41,16 @@ def imagery_here() -> str:
         "This server has no imagery packs, so runs train on the sample rasters that ship with the app. "
         "Start the app with `DATA=folder` to train on your own imagery."
     )
+
+
+def missing_teacher(preset: str) -> str:
+    """The image teacher of a preset whose weights have not been fetched; "" if it needs none."""
+    teacher = dict(read_spec(PRESETS[preset]).objective).get("teacher", "")
+    if not teacher:
+        return ""
+    from core.models import image_teacher  # with torch, which this page does without otherwise
+
+    return teacher if teacher in image_teacher.TEACHERS and not image_teacher.fetched(teacher) else ""
 
 
 def runs() -> tuple[TrainingRun, ...]:

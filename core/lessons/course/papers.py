@@ -52,15 +52,15 @@ RELATIONS = Lesson(
 
 SMALL_DATA = Lesson(
     id="small-data",
-    title="Two more tasks than filling gaps",
+    title="Two tasks beyond filling gaps",
     minutes=6,
     prose=(
         "Masked autoencoders are usually trained on very many images; SDMAE was made for a few thousand.",
         "It learns two more tasks beside filling gaps: to say where a patch lies, and to recognise a picture "
         "in "
         "another view of it.",
-        "Here sdmae_tiny, which learnt all of these and from an image classifier, meets mae_tiny, which only "
-        "filled gaps.",
+        "Here sdmae_tiny, trained on all three tasks and by an image classifier, meets mae_tiny, which was "
+        "only trained to fill gaps.",
     ),
     terms=("masked autoencoder", "contrastive", "nearest neighbours"),
     ask="Which of the two recognises the same place more often when the view is moved and turned?",

@@ -146,10 +146,11 @@ def knows_place(bench: Bench, model: str) -> float:
 def show_views(bench: Bench) -> Finding:
     """One place in two views."""
     here, moved = bench.places()
+    at = int(here.images.std(axis=(2, 3)).sum(axis=1).argmax())  # one with something to see
     return Finding(
         pictures=(
-            image_panel(here.images[3], "here", "One view of a place", f"{metres(here.gsd_m)} per pixel"),
-            image_panel(moved.images[3], "moved", "Another view", "moved by 16 px, turned by 90°"),
+            image_panel(here.images[at], "here", "One view of a place", f"{metres(here.gsd_m)} per pixel"),
+            image_panel(moved.images[at], "moved", "Another view", "moved by 16 px, turned by 90°"),
         )
     )
 
