@@ -86,8 +86,7 @@ def _note(text: str) -> None:
 
 def by_words(context: PanelContext) -> Query | None:
     """Search by a place, a class or a description; the row nearest to a place becomes the selected one."""
-    left, right = st.columns(2, vertical_alignment="bottom")
-    text = left.text_input(
+    text = st.text_input(
         "Town, country, coordinates, or a class of your labels",
         key=state.widget("find place", ""),
         placeholder="Timbuktu · 東京 · 46.5, 7.9 · 33°54'S 18°24'E",
@@ -105,7 +104,7 @@ def by_words(context: PanelContext) -> Query | None:
     at = next((n for n, one in enumerate(meant) if one.kind == asked), 0)
     if len(meant) > 1:
         titles = [one.title for one in meant]
-        at = right.selectbox(
+        at = st.selectbox(
             "Which one?",
             range(len(meant)),
             at,
