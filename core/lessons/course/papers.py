@@ -57,10 +57,9 @@ SMALL_DATA = Lesson(
     prose=(
         "Masked autoencoders are usually trained on very many images; SDMAE was made for a few thousand.",
         "It learns two more tasks beside filling gaps: to say where a patch lies, and to recognise a picture "
-        "in "
-        "another view of it.",
-        "Here sdmae_tiny, trained on all three tasks and taught by an image classifier, meets mae_tiny, which "
-        "was only trained to fill gaps.",
+        "in another view of it.",
+        "Here sdmae_tiny, trained on all three tasks and taught by an image classifier, meets mae_tiny, "
+        "which was only trained to fill gaps.",
     ),
     terms=("masked autoencoder", "contrastive", "nearest neighbours"),
     ask="Which of the two recognises the same place more often when the view is moved and turned?",
