@@ -7,3 +7,8 @@ class ExplorerError(Exception):
 
 class UsageError(ExplorerError):
     """A command line with an option that cannot be read."""
+
+
+def in_brief(problem: BaseException, most: int = 200) -> str:
+    """The message of a library as one line of bounded length."""
+    return " ".join(str(problem).split())[:most]

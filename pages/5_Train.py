@@ -32,8 +32,8 @@ def start_form() -> None:
     st.caption(PRESET_HELP[preset])
     if teacher := missing_teacher(preset):
         st.info(
-            f"This preset learns from {teacher}, which is not on this server yet: "
-            f"run `python -m core fetch {teacher}` once.",
+            f"This preset learns from {plain(teacher)}, which is not on this server yet: "
+            f"run `python -m core fetch {plain(teacher)}` once.",
             icon=":material/download:",
         )
     toml = st.text_area(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import ExplorerError
+from ..errors import ExplorerError, in_brief
 
 DAMAGED = "is truncated or damaged, or not an ONNX file: download or export it again"
 NEEDED = "ONNX files need the packages onnx and onnxruntime: pip install 'earth-mae-explorer[onnx]'."
@@ -59,8 +59,9 @@ def _session(path: str, threads: int) -> Any:
         except MemoryError:
             raise
         except Exception as problem:
-            why = " ".join(str(problem).split())
-            raise ExplorerError(f"{Path(path).name} cannot be run by ONNX Runtime ({why:.160}).") from problem
+            raise ExplorerError(
+                f"{Path(path).name} cannot be run by ONNX Runtime ({in_brief(problem, 160)})."
+            ) from problem
         _open.clear()
         _open.update(path=(path, threads), session=session)
     return _open["session"]

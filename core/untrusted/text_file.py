@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..errors import ExplorerError
+from ..errors import ExplorerError, in_brief
 from . import onnx_file
 
 NEEDED = "Text encoders need the package tokenizers: pip install 'earth-mae-explorer[onnx]'."
@@ -49,10 +49,9 @@ def vector(path: str, tokenizer: str, words: str, inputs: dict[str, str], length
     except (ExplorerError, MemoryError):
         raise
     except Exception as problem:
-        why = " ".join(str(problem).split())
         raise ExplorerError(
-            f"{Path(path).name} cannot run on the {count:,} tokens of these words ({why:.160}): "
-            "use fewer words, or check that the tokenizer belongs to it."
+            f"{Path(path).name} cannot run on the {count:,} tokens of these words "
+            f"({in_brief(problem, 160)}): use fewer words, or check that the tokenizer belongs to it."
         ) from problem
 
 
@@ -70,9 +69,8 @@ def _encoded(path: str, words: str) -> tuple[dict[str, list[int]], int]:
         except MemoryError:
             raise
         except Exception as problem:
-            why = " ".join(str(problem).split())
             raise ExplorerError(
-                f"{Path(path).name} is not a tokenizer that can be read ({why:.120}): "
+                f"{Path(path).name} is not a tokenizer that can be read ({in_brief(problem, 120)}): "
                 "take the tokenizer.json that was published with the text encoder."
             ) from problem
         _open.update(path=path, tokenizer=tokenizer)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ...errors import in_brief
 from ...files import write_atomic
 from ..batch_sizes import is_out_of_memory
 from .runs import RunError, TrainingRun
@@ -55,11 +56,6 @@ def read_state(file: Path) -> dict[str, Any]:
         raise RunError(
             f"The checkpoint {file} cannot be read ({in_brief(problem)}): remove it to start again."
         ) from problem
-
-
-def in_brief(problem: BaseException) -> str:
-    """The message of a library as one line of bounded length."""
-    return " ".join(str(problem).split())[:200]
 
 
 def try_to_save(save: Callable[[], object], run: TrainingRun, *, last: bool) -> str:

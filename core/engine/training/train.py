@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import ExplorerError
+from ...errors import ExplorerError, in_brief
 from ...geo.imagery import NOT_STATED, Imagery
 from ...models.base import Objective, TrainingBatch
 from ...models.frequency import area
@@ -33,7 +33,7 @@ from .optimizers import optimizers_for
 from .previews import Previews
 from .publish import TrainingProgress, card_beside, weights_licence, write_weights
 from .runs import RunError, TrainingRun, TrainSpec, TrainStep
-from .saving import in_brief, in_sentences, read_state, try_to_save, write_state
+from .saving import in_sentences, read_state, try_to_save, write_state
 
 LOG_EVERY = 10
 

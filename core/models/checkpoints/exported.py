@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...errors import ExplorerError
+from ...errors import ExplorerError, in_brief
 from ...untrusted.pickles import PickleError, read_pickle
 
 MAX_JSON_BYTES = 64 * 2**20
@@ -93,10 +93,9 @@ def _program(path: str) -> Any:
         except MemoryError:
             raise
         except Exception as problem:
-            why = " ".join(str(problem).split())
             raise ExplorerError(
-                f"{Path(path).name} cannot be loaded by torch {torch.__version__} ({why:.160}): "
-                "export it again with this version."
+                f"{Path(path).name} cannot be loaded by torch {torch.__version__} "
+                f"({in_brief(problem, 160)}): export it again with this version."
             ) from problem
         _open.clear()
         _open.update(path=path, program=program)
