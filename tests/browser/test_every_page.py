@@ -99,11 +99,7 @@ def test_all_pages_are_here() -> None:
     assert titles <= set(USES)
 
 
-@pytest.mark.parametrize(
-    "name",
-    # Now and then the browser asks for a layer that the search has just replaced: a 404 in the console.
-    [pytest.param(name, marks=pytest.mark.slow) if name == "Globe, search" else name for name in USES],
-)
+@pytest.mark.parametrize("name", USES)
 def test_the_console_says_nothing(local_page: Page, used: Callable[[str], Page], name: str) -> None:
     said: list[str] = []
     local_page.on(

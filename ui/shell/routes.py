@@ -38,6 +38,9 @@ COOKIE = "_streamlit_xsrf"
 OWNER_COOKIE = "earth_mae_owner"
 """Cookie with the key of a browser's background jobs (`ui/shell/guard.py`)."""
 PAYLOAD, MAX_PAYLOADS = "payload", 64
+KEPT = 3
+"""Payloads kept under one name, the newest among them: a browser asks for a layer after the page has drawn,
+and by then a rerun may have replaced it."""
 THREADS, MAX_AT_ONCE = "threads", 6
 """Requests of one session that are computed at a time, in threads that no other request needs. Browsers send
 six at a time; the others wait without a thread."""
@@ -72,25 +75,24 @@ class Payloads:
     ) -> str:
         """Store a payload for a session and return its id; the same or equal content keeps its id.
 
-        With a `name`, it replaces what the session shared under that name. A session has at most 64 payloads;
-        the oldest are deleted.
+        With a `name`, it replaces what the session shared under that name: only the newest three are kept.
+        A session has at most 64 payloads; the oldest are deleted.
         """
         with self._store.lock:
             mine = self._store.items(PAYLOAD, session_id)
-            for key, item in mine.items():
+            alike = {
+                key: item for key, item in mine.items() if (item.value.kind, item.value.name) == (kind, name)
+            }
+            for key, item in alike.items():
                 one: Payload = item.value
-                if (one.kind, one.name) == (kind, name) and (
-                    one.content is content or one.content == content
-                ):
+                if one.content is content or one.content == content:
                     item.cookie = cookie or item.cookie
+                    self._store.remove(PAYLOAD, key)
+                    self._store.put(PAYLOAD, key, item)  # as the newest
                     return key
-            replaced = [
-                key
-                for key, item in mine.items()
-                if name is not None and (item.value.kind, item.value.name) == (kind, name)
-            ]
+            replaced = list(alike)[: -(KEPT - 1)] if name is not None else []
             surplus = max(0, len(mine) - len(replaced) - MAX_PAYLOADS + 1)
-            for key in [*replaced, *list(mine)[:surplus]]:
+            for key in [*replaced, *[key for key in mine if key not in replaced][:surplus]]:
                 self._store.remove(PAYLOAD, key)
             key = secrets.token_urlsafe(16)
             self._store.put(PAYLOAD, key, Item(session_id, Payload(session_id, kind, name, content), cookie))
