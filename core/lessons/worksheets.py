@@ -17,8 +17,10 @@ from .spec import Finding, Lesson
 from .terms import TERMS
 
 A4_INCHES = (8.27, 11.69)
-LEFT, RIGHT, TOP = 0.09, 0.91, 0.95
+LEFT, RIGHT, TOP, BOTTOM = 0.09, 0.91, 0.965, 0.045
 LINE = 0.0175
+RULED = 0.025
+"""The distance of lines to write on, as a share of the page: 7 mm."""
 NO_BREAK = "\u00a0"
 """A space at which no line ends."""
 
@@ -30,7 +32,7 @@ class _Sheet:
         self.figure = Figure(figsize=A4_INCHES)
         self.y = TOP
 
-    def text(self, text: str, size: float = 10.5, *, bold: bool = False, wide: int = 86) -> None:
+    def text(self, text: str, size: float = 10.5, *, bold: bool = False, wide: int = 90) -> None:
         """A paragraph."""
         lines = textwrap.wrap(text, round(wide * 10.5 / size * (0.88 if bold else 1))) or [""]
         self.figure.text(
@@ -42,22 +44,27 @@ class _Sheet:
     def lines(self, count: int) -> None:
         """Empty lines to write on."""
         for _ in range(count):
-            self.y -= 0.028
+            self.y -= RULED
             self.figure.add_artist(_rule(self.y))
-        self.y -= 0.022
+        self.y -= 0.02
+
+    def lines_to_the_end(self, most: int) -> None:
+        """As many empty lines as fit above the footer."""
+        self.lines(min(most, int((self.y - BOTTOM) / RULED)))
 
     def pictures(self, found: Finding, numbered: bool = False) -> None:
         """The pictures of a finding, side by side; `numbered` with rows and columns of the patches."""
         shown = found.pictures[:4]
         if not shown:
             return
-        wide = min(0.26, (RIGHT - LEFT + 0.02) / len(shown) - 0.02)
+        wide = min(0.24, (RIGHT - LEFT + 0.02) / len(shown) - 0.02)
         tall = wide * A4_INCHES[0] / A4_INCHES[1]
-        self.y -= 0.02
+        titles = [textwrap.wrap(panel.title, round(wide * 115)) for panel in shown]
+        self.y -= 0.008 + 0.012 * max(map(len, titles))
         for n, panel in enumerate(shown):
             axes = self.figure.add_axes((LEFT + n * (wide + 0.02), self.y - tall, wide, tall))
             axes.imshow(panel.pixels, interpolation="nearest")
-            axes.set_title(panel.title, fontsize=8)
+            axes.set_title("\n".join(titles[n]), fontsize=8)
             axes.set_xticks([])
             axes.set_yticks([])
             if numbered and found.grid is not None:
@@ -108,17 +115,17 @@ def worksheet(lesson: Lesson, number: int, bench: Bench) -> bytes:
         case Number():
             sheet.text(f"My prediction: ____________ {lesson.question.unit}")
         case Patches():
-            sheet.text("Mark your patches in the picture on the right.")
+            sheet.text("Mark your patches in the picture above.")
         case Place():
             sheet.text("My place: ______________________________")
     sheet.text("Because:", 10)
     sheet.lines(2)
     sheet.text(f"Try. {lesson.try_this} What do you see?", bold=True)
-    sheet.lines(3)
+    sheet.lines(2)
     sheet.text("Check. What was measured with the network, and how close were you?", bold=True)
     sheet.lines(2)
     sheet.text("Why is it so? Explain it in your own words.", bold=True)
-    sheet.lines(3)
+    sheet.lines_to_the_end(4)
     return _pdf([sheet.figure], lesson.title)
 
 
@@ -127,7 +134,7 @@ def answer_key(lesson: Lesson, number: int, bench: Bench) -> bytes:
     found = lesson.measure(bench)
     answer = lesson.conclude(found)
     sheet = _Sheet()
-    sheet.text(f"{number}. {lesson.title}: answers", 16, bold=True)
+    sheet.text(f"Answers to lesson {number}: {lesson.title}", 16, bold=True)
     sheet.text(f"Measured with {bench.model}. Other networks give other numbers.", 9)
     sheet.text(answer.says, bold=True)
     sheet.pictures(found)
@@ -137,7 +144,7 @@ def answer_key(lesson: Lesson, number: int, bench: Bench) -> bytes:
         sheet.text("With this network the measurement does not show it.", bold=True)
     sheet.text(lesson.debrief)
     sheet.text(f"For experts: {lesson.deeper.text} {lesson.deeper.paper}", 8.5)
-    return _pdf([sheet.figure], f"{lesson.title}: answers")
+    return _pdf([sheet.figure], f"Answers: {lesson.title}")
 
 
 def _pdf(figures: list[Figure], title: str) -> bytes:

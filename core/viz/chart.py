@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from .theme import CLEAR, GRID, ON_MODEL, SERIES, TEXT
 DASHES = ("solid", "dot", "dash", "dashdot")
 MARKERS = ("circle", "square", "diamond", "cross")
 _PRINTED_DASHES = ("-", ":", "--", "-.")
+LETTERS = 85
+"""How many letters of a tick's size fit below an axis as wide as a sheet of paper."""
 _PRINTED_MARKERS = ("o", "s", "D", "X")
 
 
@@ -93,7 +96,9 @@ def draw_chart(axes: Any, chart: Chart) -> None:
             wide = 0.8 / len(chart.series)
             at = [place + (n - (len(chart.series) - 1) / 2) * wide for place in range(len(series.x))]
             axes.bar(at, series.y, wide, label=series.name, color=colour)
-            axes.set_xticks(range(len(series.x)), [str(x) for x in series.x])
+            letters = round(LETTERS / len(series.x))
+            names = ["\n".join(textwrap.wrap(str(x), letters)) for x in series.x]
+            axes.set_xticks(range(len(series.x)), names)
         else:
             axes.plot(
                 series.x,
@@ -108,7 +113,12 @@ def draw_chart(axes: Any, chart: Chart) -> None:
         earth = cv2.imdecode(np.frombuffer(chart.earth, np.uint8), cv2.IMREAD_COLOR_RGB)
         axes.imshow(earth, extent=(-180, 180, -90, 90), zorder=0)
     if chart.log_x:
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     if chart.mark is not None:
         axes.axvline(chart.mark, color=TEXT, linestyle=":")
     axes.set_xlabel(chart.x, fontsize=8)

@@ -1,16 +1,22 @@
 """Notebooks and worksheets are made of the same lessons as the page."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from core.lessons import worksheets
 from core.lessons.bench import Bench
 from core.lessons.course import LESSONS, find_lesson
 from core.lessons.notebooks import notebook
 from core.lessons.source import source_of
 from core.lessons.spec import Lesson
 from core.lessons.worksheets import answer_key, worksheet
+from core.viz.chart import Chart, Series, draw_chart
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks" / "lessons"
 FAST = "patches"
@@ -71,8 +77,6 @@ def test_a_worksheet_is_one_page_and_does_not_hold_the_answer(bench: Bench, monk
     lesson = find_lesson(FAST)
     assert lesson
     drawn: list[str] = []
-    from matplotlib.figure import Figure
-
     text = Figure.text
     monkeypatch.setattr(
         Figure, "text", lambda self, x, y, s, **more: drawn.append(s) or text(self, x, y, s, **more)
@@ -91,3 +95,30 @@ def test_equal_worksheets_are_equal_files(bench: Bench):
     lesson = find_lesson(FAST)
     assert lesson
     assert worksheet(lesson, 1, bench) == worksheet(lesson, 1, bench)
+
+
+@pytest.mark.parametrize(("number", "lesson"), enumerate(LESSONS, 1), ids=lambda v: getattr(v, "id", ""))
+def test_a_worksheet_ends_above_its_footer(number: int, lesson: Lesson, bench: Bench, monkeypatch):
+    drawn: list[Any] = []
+    monkeypatch.setattr(worksheets, "_pdf", lambda figures, _: drawn.extend(figures) or b"")
+    worksheet(lesson, number, bench)
+    (sheet,) = drawn
+    rules = [rule.get_ydata()[0] for rule in sheet.artists if isinstance(rule, Line2D)]
+    assert len(rules) >= 8, "no space for the last answer"
+    assert min(rules) >= worksheets.BOTTOM
+
+
+def test_names_below_bars_and_ticks_of_a_logarithm_can_be_read():
+    def printed(chart: Chart) -> Any:
+        figure = Figure(figsize=(6.4, 2.2))
+        draw_chart(axes := figure.add_subplot(), chart)
+        figure.canvas.draw()
+        return axes
+
+    names = tuple(f"{n} m to {10 * n} m" for n in range(100, 108))
+    axes = printed(Chart("x", "y", (Series("s", (1.0,) * 8, names),), "bars", kind="bars"))
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    axes = printed(Chart("x", "y", (Series("s", (1.0, 2.0), (4.0, 60.0)),), "lines", log_x=True))
+    ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    assert [label.get_text() for at, label in ticks if 4 <= at <= 60] == ["5", "10", "20", "50"]

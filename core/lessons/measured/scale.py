@@ -22,7 +22,6 @@ from ..spec import Answer, Finding
 
 HALF = MaskSpec("random", ratio=0.5, seed=0)
 EDGE_SHARE = 0.1
-SHOWN_PLACE = 3
 
 
 def show_fields(bench: Bench) -> Finding:
@@ -173,12 +172,13 @@ WRONG = 10.0
 
 
 def show_views(bench: Bench) -> Finding:
-    """One place, and the moved and turned view of it."""
+    """The place with the most contrast, and the moved and turned view of it."""
     here, moved = bench.places()
+    shown = int(here.images.std(axis=(1, 2, 3)).argmax())
     return Finding(
         pictures=(
-            image_panel(here.images[SHOWN_PLACE], "here", "A place", f"{metres(here.gsd_m)} per pixel"),
-            image_panel(moved.images[SHOWN_PLACE], "moved", "A second view", "moved by 16 px, turned by 90°"),
+            image_panel(here.images[shown], "here", "A place", f"{metres(here.gsd_m)} per pixel"),
+            image_panel(moved.images[shown], "moved", "A second view", "moved by 16 px, turned by 90°"),
         )
     )
 
