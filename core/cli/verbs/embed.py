@@ -31,6 +31,7 @@ _EPILOG = """examples:
   python -m core embed scene.tif --out tables/scene --leader 2    in one terminal, and in two others:
   python -m core embed scene.tif --out tables/scene --worker 0/2
   python -m core embed scene.tif --out tables/scene --worker 1/2
+  python -m core embed scene.tif --out tables/scene --ray local
 
 Several models and scales share one reading of the pictures. An embedding run that was stopped, killed or
 ran out of disk space continues with --resume and ends with the same table. A raster of patch embeddings
@@ -41,8 +42,8 @@ A file for --spec holds a JSON object:
 
 MIN_VALID, MASK_RATIO = 0.5, 0.75
 WITH_SPEC = (
-    "verb", "run", "spec", "resume", "untrusted", "json", "defaults", "leader", "worker", "mix",
-    "plan", "workers", "tiles_per_s", "price_per_hour", "area_km2",
+    "verb", "run", "spec", "resume", "untrusted", "json", "defaults", "leader", "worker", "mix", "ray",
+    "actors", "plan", "workers", "tiles_per_s", "price_per_hour", "area_km2",
 )  # fmt: skip
 """Attributes of the parsed command line that may be set beside --spec."""
 
@@ -162,6 +163,12 @@ def _add_processes(parser: argparse.ArgumentParser) -> None:
     )
     add("--worker", metavar="K/N", help="embed the share of worker K (counted from 0) of N, beside a leader")
     add(
+        "--ray",
+        metavar="local|ADDRESS",
+        help="embed with Ray on this machine, or on the cluster at this address",
+    )
+    add("--actors", type=int, metavar="N", help="actors for --ray (default: one per GPU, or else per core)")
+    add(
         "--mix",
         action="store_true",
         help="continue on another device or with other versions; the manifest records the batches concerned",
@@ -223,7 +230,7 @@ def run(args: argparse.Namespace) -> int:
         return print_plan(args, spec, models)
     several = len(models) > 1
     if args.patches:
-        for name in ("untrusted", "leader", "worker", "mix"):
+        for name in ("untrusted", "leader", "worker", "mix", "ray"):
             if getattr(args, name) not in (None, False):
                 raise UsageError(f"--{name} cannot be combined with --patches: leave one of them out.")
         if several:
@@ -250,11 +257,18 @@ def run(args: argparse.Namespace) -> int:
 def _steps(
     args: argparse.Namespace, spec: EmbeddingSpec, models: Sequence[str]
 ) -> Generator[EmbeddingProgress]:
-    """Run in one process, as the leader of several, or as a worker."""
-    from ...engine.embedding.run import embed_share, embed_sources, embed_with_models, lead
+    """Run in one process, as the leader of several, as a worker, or on Ray."""
+    from ...engine.embedding.on_ray import Cluster
+    from ...engine.embedding.run import embed_on_ray, embed_share, embed_sources, embed_with_models, lead
     from ...engine.embedding.share import share_from_text
 
     how = {"untrusted": args.untrusted, "mix": args.mix}
+    if args.ray is not None:
+        if args.leader is not None or args.worker is not None:
+            raise UsageError("--ray takes neither --leader nor --worker: Ray divides the run by itself.")
+        return embed_on_ray(spec, models, Cluster(args.ray, args.actors), resume=args.resume, **how)
+    if args.actors is not None:
+        raise UsageError("--actors belongs to --ray: add --ray local or the address of a cluster.")
     if args.worker is not None:
         if args.leader is not None or args.resume:
             raise UsageError("--worker takes neither --leader nor --resume: a worker always continues.")

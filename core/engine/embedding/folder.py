@@ -97,18 +97,7 @@ class EmbeddingFolder:
 
     def require_same(self, plan: dict[str, Any], *, mix: bool) -> None:
         """Raise EmbeddingError unless the saved plan is the same; with `mix`, its environment may differ."""
-        saved = self.saved_plan() or {}
-        if _compared(saved) != _compared(plan):
-            raise EmbeddingError(
-                f"{self.path.name} was started with other settings: {_difference(saved, plan)} "
-                "Resume with the same settings, or choose another folder."
-            )
-        others = explained(saved.get("environment", {}), plan["environment"])
-        if others and not mix:
-            raise EmbeddingError(
-                f"{self.path.name} was started elsewhere ({others}), so last digits of vectors may differ: "
-                "use the same device and versions, or add --mix to allow it and record which batches differ."
-            )
+        require_same_plan(self.path.name, self.saved_plan() or {}, plan, mix=mix)
 
     def divide(self, workers: int | None) -> None:
         """Record among how many workers the run is divided; None: it is not."""
@@ -259,6 +248,21 @@ def _is_intact(file: Path, record: ShardRecord) -> bool:
         return file.stat().st_size == record.bytes and file_sha256(file) == record.sha256
     except OSError:
         return False
+
+
+def require_same_plan(name: str, saved: dict[str, Any], plan: dict[str, Any], *, mix: bool) -> None:
+    """Raise EmbeddingError unless the plans of a run are the same; with `mix`, environments may differ."""
+    if _compared(saved) != _compared(plan):
+        raise EmbeddingError(
+            f"{name} was started with other settings: {_difference(saved, plan)} "
+            "Resume with the same settings, or choose another folder."
+        )
+    others = explained(saved.get("environment", {}), plan["environment"])
+    if others and not mix:
+        raise EmbeddingError(
+            f"{name} was started elsewhere ({others}), so last digits of vectors may differ: "
+            "use the same device and versions, or add --mix to allow it and record which batches differ."
+        )
 
 
 def _compared(plan: dict[str, Any]) -> dict[str, Any]:

@@ -113,9 +113,12 @@ class Sink(ABC):
 
     def embed(self, batch: TileBatch, thread: int, report: Callable[[str], None]) -> None:
         """Run the network of a thread on a batch and save the result; `report` takes notes for the user."""
+        self.pending.save(batch.index, self.arrays(batch, thread, report), self.made_with)
+
+    def arrays(self, batch: TileBatch, thread: int, report: Callable[[str], None]) -> dict[str, NDArray[Any]]:
+        """Run the network of a thread on a batch; returns what is saved of it."""
         network = self._networks[thread % len(self._networks)]
-        vectors = self._vectors(batch, network, report)
-        self.pending.save(batch.index, {"state": batch.state, **vectors}, self.made_with)
+        return {"state": batch.state, **self._vectors(batch, network, report)}
 
     def take(self, index: int, state: NDArray[np.uint8]) -> bool:
         """Count a saved batch and store it; False if it was not left to do."""
@@ -174,13 +177,16 @@ def embedded(sinks: Sequence[Sink]) -> Generator[Saved]:
                 workers.stop()
 
 
-def process(sinks: Sequence[Sink]) -> Generator[EmbeddingProgress]:
-    """Embed the windows that are left for any of the sinks and store them; yields after each batch."""
+def process(sinks: Sequence[Sink], batches: Generator[Saved] | None = None) -> Generator[EmbeddingProgress]:
+    """Embed the windows that are left for any of the sinks and store them; yields after each batch.
+
+    `batches` embeds and saves them (None: `embedded`, in this process).
+    """
     for sink in sinks:
         sink.store()
     start, before = time.perf_counter(), sum(sink.done for sink in sinks)
-    with closing(embedded(sinks)) as batches:
-        for saved in batches:
+    with closing(batches or embedded(sinks)) as each:
+        for saved in each:
             yield take(sinks, sinks, saved, start, before)
     yield finished(sinks)
 

@@ -1,7 +1,8 @@
 """Embedding runs: plan, run, stop and resume the embedding of rasters of any size.
 
 `embed_sources` and `embed_with_models` write tables, `embed_patches` writes patch rasters; `pipeline` does
-the work for all of them. `lead` and `embed_share` divide a run among processes, on one machine or many.
+the work for all of them. `lead` and `embed_share` divide a run among processes, on one machine or many;
+`embed_on_ray` leaves that to Ray.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from . import sharing
+from . import on_ray, sharing
 from .digests import modified_since
 from .folder import EmbeddingFolder, is_disk_full
 from .pipeline import EmbeddingProgress, process, progress
@@ -24,6 +25,7 @@ from .spec import EmbeddingError, EmbeddingSpec, folder_of
 __all__ = [
     "EmbeddingProgress",
     "PatchProgress",
+    "embed_on_ray",
     "embed_patches",
     "embed_share",
     "embed_sources",
@@ -61,6 +63,32 @@ def embed_with_models(
     """
     specs = _spec_of_each(spec, models)
     yield from _embed_all(specs, _run, resume=resume, untrusted=untrusted, mix=mix)
+
+
+def embed_on_ray(
+    spec: EmbeddingSpec,
+    models: Sequence[str],
+    cluster: on_ray.Cluster,
+    *,
+    resume: bool = False,
+    untrusted: bool = False,
+    mix: bool = False,
+) -> Generator[EmbeddingProgress]:
+    """Embed as `embed_sources` and, with several models, `embed_with_models` do, in actors of a Ray cluster.
+
+    Gives the same bytes, however many actors were lost. All nodes need the sources under the same names, the
+    same device and the same versions. Raises the errors of `embed_sources`, and EmbeddingError without Ray or
+    its cluster.
+    """
+
+    def work(sinks: list[TableSink]) -> Generator[EmbeddingProgress]:
+        yield from _start(sinks)
+        for sink in sinks:
+            sink.folder.divide(None)
+        yield from process(sinks, on_ray.embedded(sinks, cluster, untrusted=untrusted, mix=mix))
+
+    on_ray.require_ray()
+    yield from _embed_all(_spec_of_each(spec, models), work, resume=resume, untrusted=untrusted, mix=mix)
 
 
 def lead(

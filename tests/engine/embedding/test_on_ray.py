@@ -1,0 +1,130 @@
+"""A run on Ray ends with the same bytes as one process, also when an actor is killed."""
+
+import importlib.util
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from core.cli.entry import main
+from core.engine.embedding.folder import EmbeddingFolder, ask_to_stop
+from core.engine.embedding.on_ray import BatchActor, Cluster
+from core.engine.embedding.prepare import make_sinks
+from core.engine.embedding.run import embed_on_ray, embed_sources
+from core.engine.embedding.spec import EmbeddingError
+from core.geo.tile import GeoError
+from tests.engine.embedding.runs import MODEL, finish, table_bytes
+
+with_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'ray>=2.59'"
+)
+
+
+@pytest.fixture
+def whole(spec):
+    """The bytes that one process writes."""
+    one = replace(spec, out=f"{spec.out}-whole")
+    finish(one)
+    return table_bytes(one.out)
+
+
+def on_two(spec, **more):
+    return embed_on_ray(spec, [spec.model], Cluster(actors=2), **more)
+
+
+def actors():
+    """The processes of the actors that this process started."""
+    return [p for p in psutil.Process().children(recursive=True) if p.name().startswith("ray::BatchActor")]
+
+
+@with_ray
+@pytest.mark.slow
+def test_one_of_two_actors_is_killed(spec, whole):
+    killed = []
+    for step in on_two(spec):
+        if step.done and not killed:
+            killed = actors()
+            os.kill(killed[0].pid, signal.SIGKILL)
+    assert killed and step.finished
+    assert table_bytes(spec.out) == whole
+    assert not actors()
+
+
+@with_ray
+@pytest.mark.slow
+def test_a_stopped_run_is_resumed_by_one_process(spec, whole):
+    with pytest.raises(EmbeddingError, match="There is no Ray cluster at"):
+        list(embed_on_ray(spec, [spec.model], Cluster("127.0.0.1:1")))
+    for step in on_two(spec, resume=True):
+        if step.done:
+            ask_to_stop(Path(spec.out))
+    assert not step.finished and "Stopped" in step.note and 0 < step.done < step.total
+    finish(spec, resume=True)
+    assert table_bytes(spec.out) == whole
+
+
+@with_ray
+@pytest.mark.slow
+def test_an_error_in_an_actor_is_raised_as_it_is(spec):
+    steps = on_two(spec)
+    next(steps)
+    Path(spec.sources[0]).write_bytes(b"no picture")
+    with pytest.raises(GeoError, match="scene"):
+        list(steps)
+
+
+def actor_of(spec, plans, **more):
+    return BatchActor([spec], plans, untrusted=False, **{"mix": False, **more})
+
+
+def test_an_actor_gives_what_one_process_saves(spec):
+    one = embed_sources(spec)
+    next(step for step in one if step.done)
+    pending = EmbeddingFolder(Path(spec.out)).pending
+    index = min(pending.finished())
+    saved = pending.load(range(index, index + 1))
+    (sink,) = make_sinks([spec], [EmbeddingFolder(Path(spec.out))], untrusted=False)
+    actor = actor_of(replace(spec, batch=sink.batch), [sink.plan_json()])
+    done, results = actor.embed(actor.read(index), [0])
+    ((number, arrays, made_with),) = results
+    assert (done.index, number, made_with) == (index, 0, sink.made_with)
+    assert saved.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, saved[name])
+    one.close()
+
+
+def test_an_actor_with_another_plan_or_other_versions(spec):
+    (sink,) = make_sinks([spec], [EmbeddingFolder(Path(spec.out))], untrusted=False)
+    plan = sink.plan_json()
+    with pytest.raises(EmbeddingError, match="tile_px was 32 and is now 40"):
+        actor_of(replace(spec, tile_px=40), [plan]).read(0)
+    plan["environment"]["torch"] = "1.0"
+    with pytest.raises(EmbeddingError, match=r"torch was 1\.0 and is now .* or add --mix"):
+        actor_of(spec, [plan]).read(0)
+    assert actor_of(spec, [plan], mix=True).read(0).index == 0
+
+
+def test_without_ray_nothing_is_written(spec, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(["embed", *spec.sources, "--out", spec.out, "--model", MODEL, "--ray", "local"]) != 0
+    assert "pip install 'earth-mae-explorer[ray]'" in capsys.readouterr().err
+    assert not Path(spec.out).exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--ray", "local", "--leader", "2"], "--ray takes neither --leader nor --worker"),
+        (["--ray", "local", "--actors", "0"], "needs at least one actor; 0 is not"),
+        (["--actors", "2"], "--actors belongs to --ray"),
+        (["--ray", "local", "--patches"], "--ray cannot be combined with --patches"),
+    ],
+)
+def test_mistakes_on_the_command_line(spec, capsys, words, sentence):
+    assert main(["embed", *spec.sources, "--out", spec.out, "--model", MODEL, *words]) != 0
+    assert sentence in capsys.readouterr().err
