@@ -22,5 +22,6 @@ with page(
         view, result = lab.pictures(view, similar_share)
         lab.tools()
         lab.recipe(result)
+    lab.let_others_first(view)
     lab.scores(view)
     sections(view, result)

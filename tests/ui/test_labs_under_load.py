@@ -294,16 +294,51 @@ def test_batches_shrink_when_the_device_runs_out_of_memory(monkeypatch):
     assert all(sentence.startswith("The device ran out of memory:") for sentence in sentences)
 
 
+def test_scores_of_one_person_wait_for_the_pictures_of_others(small_cache, monkeypatch):
+    from core.engine import prediction as engine
+    from core.engine.turns import Turns
+
+    queue, order, go, plain = Turns(), [], threading.Event(), engine._run
+
+    def run_network(*args: Any) -> Any:
+        order.append("picture of bob")
+        return plain(*args)
+
+    monkeypatch.setattr(cached, "_queue", lambda network: queue)
+    monkeypatch.setattr("core.engine.turns.PATIENCE_S", 60.0)
+    monkeypatch.setattr(engine, "_run", run_network)
+
+    def hold() -> None:
+        with queue.turn("somebody"):
+            go.wait(60)
+
+    def scores_of_ann() -> None:
+        cached.after_pictures(VIEWS[0], "ann")
+        order.append("scores of ann")
+
+    def picture_of_bob() -> None:
+        cached.reconstruction(VIEWS[1], "bob")
+
+    threads = [threading.Thread(target=run) for run in (hold, scores_of_ann, picture_of_bob)]
+    for count, thread in enumerate(threads, start=1):
+        thread.start()
+        while queue.waiting() < count:
+            time.sleep(0.001)
+    go.set()
+    for thread in threads:
+        thread.join(60)
+    assert order == ["picture of bob", "scores of ann"]
+
+
 def test_fast_moves_run_only_the_first_and_last_and_report_the_queue(small_cache, monkeypatch):
     from core.engine import prediction as engine
     from core.engine.turns import Superseded, turns
 
     plain, ran, dropped, made, places = engine._run, [], [], {}, []
-    started, go = threading.Event(), threading.Event()
+    go = threading.Event()
 
     def held(model: Any, on: Any, images: Any, hidden: Any, res: Any) -> Any:
         ran.append(hidden)
-        started.set()
         assert go.wait(60)
         return plain(model, on, images, hidden, res)
 
@@ -319,11 +354,13 @@ def test_fast_moves_run_only_the_first_and_last_and_report_the_queue(small_cache
     cached.ground(TILES[0], SIDE)
     queue = turns("cpu")
     moves = [threading.Thread(target=move, args=(n,)) for n in range(10)]
-    moves[0].start()
-    assert started.wait(60)
-    for n in range(1, 10):
-        moves[n].start()
-        while queue.waiting() + len(dropped) < n + 1 or (n >= queue.at_once and not places):
+    for n, each in enumerate(moves):
+        each.start()
+        while (
+            len(ran) < min(n + 1, queue.at_once)
+            or queue.waiting() + len(dropped) < n + 1
+            or (n >= queue.at_once and not places)
+        ):
             time.sleep(0.001)
     go.set()
     for each in moves:

@@ -280,6 +280,15 @@ def verdict(
     return _verdicts().get_or_compute(reconstruction_key(view), compute, lambda: on_place and on_place(1))
 
 
+def after_pictures(view: PageView, asker: str, on_place: Callable[[int], None] | None = None) -> None:
+    """Wait while pictures of other people are due, before what is shown below one's own is computed.
+
+    A newer request of `asker` replaces an older one (Superseded), and an error of `on_place` withdraws it.
+    """
+    with _queue(model(view.model)).turn(f"{asker} rest", on_place, patient=True):
+        pass
+
+
 def exported(view: PageView, asker: str) -> tuple[Reconstruction, Verdict]:
     """Reconstruction and scores for exports, computed on one thread so that bytes match the command's."""
     from core.export import reconstruct_view
