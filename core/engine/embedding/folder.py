@@ -118,6 +118,14 @@ class EmbeddingFolder:
             ) from error
 
     @property
+    def is_there(self) -> bool:
+        """Whether the folder exists and its disk answers."""
+        try:
+            return self.path.is_dir()
+        except OSError:  # for instance a stale handle of a network file system
+            return False
+
+    @property
     def batch(self) -> int | None:
         """The batch size of the saved plan, if there is one."""
         size = ((self.saved_plan() or {}).get("spec") or {}).get("batch")

@@ -132,7 +132,7 @@ def embed_share(
     """
     specs = _spec_of_each(spec, models)
     folders = [EmbeddingFolder(Path(each.out)) for each in specs]
-    with _sentences(sinks := []):
+    with _sentences(sinks := [], worker=True):
         yield from sharing.wait_for_leader(folders, share, wait_s)
         if all(folder.is_complete for folder in folders):
             yield sharing.complete(share)
@@ -193,34 +193,32 @@ def _start(sinks: list[TableSink]) -> Generator[EmbeddingProgress]:
 
 
 @contextmanager
-def _sentences(sinks: list[TableSink]) -> Generator[None]:
-    """Turn errors of the output folder's disk into an EmbeddingError."""
+def _sentences(sinks: list[TableSink], *, worker: bool = False) -> Generator[None]:
+    """Turn errors of the output folder's disk into an EmbeddingError, which says how to continue."""
+    again = "start this worker again" if worker else "add --resume"
     try:
         yield
     except OSError as error:
         if is_disk_full(error):
-            raise _disk_full(sinks) from error
+            so_far = "" if worker else _how_much(sinks)
+            raise EmbeddingError(
+                f"The disk is full{so_far}: free some space, then {again}; finished batches are kept."
+            ) from error
         for sink in sinks:
             path = sink.folder.path
-            if not path.is_dir():
+            if not sink.folder.is_there:
                 raise EmbeddingError(
-                    f"{path.name} is gone: reconnect its disk and add --resume, or start over."
+                    f"{path.name} is gone: reconnect its disk, then {again}, or start over."
                 ) from error
             if error.filename and Path(str(error.filename)).is_relative_to(path):
                 raise EmbeddingError(
-                    f"{path.name} cannot be written or read ({error.strerror}): check its disk, then add "
-                    "--resume; finished batches are kept."
+                    f"{path.name} cannot be written or read ({error.strerror}): check its disk, then "
+                    f"{again}; finished batches are kept."
                 ) from error
         raise
 
 
-def _disk_full(sinks: list[TableSink]) -> EmbeddingError:
-    """Build the error for a full disk, which states how much is done."""
-    total = sum(sink.total for sink in sinks)
-    if not total:
-        return EmbeddingError("The disk is full: free some space, then start again.")
-    done = sum(sink.done for sink in sinks)
-    return EmbeddingError(
-        f"The disk is full after {done:,} of {total:,} tiles, which are saved: "
-        "free some space, then add --resume."
-    )
+def _how_much(sinks: list[TableSink]) -> str:
+    """Say how much is saved, once there is a plan."""
+    done, total = sum(sink.done for sink in sinks), sum(sink.total for sink in sinks)
+    return f" after {done:,} of {total:,} tiles" if total else ""

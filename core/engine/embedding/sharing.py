@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from .folder import EmbeddingFolder
-from .pipeline import STOPPED, EmbeddingProgress, Saved, embedded, finished, progress, take
+from .pipeline import EmbeddingProgress, Saved, embedded, finished, progress, take
 from .share import Share
 from .sinks.table import TableSink
 from .spec import EmbeddingError
@@ -104,7 +104,9 @@ def _embed_share(sinks: Sequence[TableSink], share: Share) -> Generator[Embeddin
                 for sink in sinks:
                     _require_share(sink.folder, share)
         if any(sink.folder.stop_requested for sink in sinks):
-            yield replace(at, rate=None, seconds_left=None, note=STOPPED)
+            yield replace(
+                at, rate=None, seconds_left=None, note="Stopped; start this worker again to continue."
+            )
             return
         for sink in sinks:
             sink.find_share(share)
@@ -143,9 +145,9 @@ def _require_folder(folder: EmbeddingFolder) -> None:
 def _require_share(folder: EmbeddingFolder, share: Share) -> None:
     """Raise EmbeddingError unless the run is still divided among the workers of a share."""
     workers = folder.workers()
-    if workers == share.workers or (workers is None and folder.path.is_dir() and folder.is_complete):
+    if workers == share.workers or (workers is None and folder.is_there and folder.is_complete):
         return
-    if not folder.path.is_dir():
+    if not folder.is_there:
         raise EmbeddingError(f"{folder.path.name} is gone: reconnect its disk, then start this worker again.")
     if workers is None:
         raise EmbeddingError(

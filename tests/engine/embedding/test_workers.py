@@ -1,10 +1,12 @@
 """A run divided among processes ends with the same bytes as one process, and mistakes lose nothing."""
 
+import errno
 import json
 import multiprocessing
 import os
 import platform
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +165,76 @@ def test_a_folder_that_vanishes(spec):
     with pytest.raises(EmbeddingError, match="out is gone: reconnect its disk"):
         list(leader)
     assert not Path(spec.out).exists()
+
+
+def fail_with(monkeypatch, number, owner=PendingBatches, name="save"):
+    """Let a method fail as it does on a full, unmounted or vanished disk."""
+
+    def fail(self, *_, **__):
+        raise OSError(number, os.strerror(number), str(self.path / "00000000"))
+
+    monkeypatch.setattr(owner, name, fail)
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.ENOSPC, "The disk is full: free some space, then start this worker again; finished"),
+        (errno.EDQUOT, "The disk is full: free some space, then start this worker again"),
+        (errno.EIO, "out cannot be written or read .* check its disk, then start this worker again"),
+    ],
+)
+def test_a_worker_whose_disk_fails_continues_later(spec, whole, monkeypatch, number, sentence):
+    leader, worker = led(spec), work(spec, "0/2")
+    next(step for step in worker if step.done)
+    with monkeypatch.context() as patched:
+        fail_with(patched, number)
+        with pytest.raises(EmbeddingError, match=sentence):
+            list(worker)
+    complete(spec, leader, 2)
+    assert table_bytes(spec.out) == whole
+
+
+def test_a_leader_whose_disk_is_full_continues_later(spec, whole, monkeypatch):
+    leader = led(spec)
+    list(work(spec, "0/2"))
+    with monkeypatch.context() as patched:
+        fail_with(patched, errno.ENOSPC, EmbeddingFolder, "write_shard")
+        with pytest.raises(EmbeddingError, match=r"full after 24 of 63 tiles: free .* then add --resume"):
+            list(leader)
+    complete(spec, led(spec, resume=True), 2)
+    assert table_bytes(spec.out) == whole
+
+
+def test_a_network_file_system_that_forgets_its_files(spec, whole, monkeypatch):
+    def stale(path):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+    leader, worker = led(spec), work(spec, "0/2")
+    next(step for step in worker if step.done)
+    with monkeypatch.context() as patched:
+        fail_with(patched, errno.ESTALE)
+        patched.setattr(Path, "is_dir", stale)
+        with pytest.raises(EmbeddingError, match="out is gone: reconnect its disk, then start this worker"):
+            list(worker)
+    complete(spec, leader, 2)
+    assert table_bytes(spec.out) == whole
+
+
+@pytest.mark.parametrize("hours", [-30, 30])
+def test_a_worker_whose_clock_is_wrong(spec, whole, monkeypatch, hours):
+    leader = led(spec)
+    part = Path(spec.out) / "_pending" / ".00000002.other.host.7.part"
+    part.write_bytes(b"written by another worker at this moment")
+    now = time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: now() + hours * 3600)
+        list(work(spec, "0/2"))
+        leader.close()
+        leader = led(spec, resume=True)
+        assert part.exists()
+    complete(spec, leader, 2)
+    assert table_bytes(spec.out) == whole
 
 
 def test_one_process_takes_over_and_workers_notice(spec, whole):
