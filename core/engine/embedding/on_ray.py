@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import socket
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from .spec import EmbeddingError, EmbeddingSpec
 LOCAL = "local"
 IN_FLIGHT = 2
 """Batches that an actor has at one time: it reads the second while its network runs on the first."""
+CONNECT_S = 10.0
 REMIND_S = 300.0
 """After so long without a batch the user is told."""
 
@@ -178,6 +180,7 @@ def _connected(ray: Any, address: str) -> Generator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use to its makers
     try:
+        _require_answer(address)
         ray.init(
             address=address,
             log_to_driver=False,
@@ -193,6 +196,13 @@ def _connected(ray: Any, address: str) -> Generator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raise OSError unless something answers at HOST:PORT, where Ray itself would wait for many minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "//" not in address:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
 
 
 @contextmanager

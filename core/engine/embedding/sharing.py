@@ -90,14 +90,16 @@ def _embed_share(sinks: Sequence[TableSink], share: Share) -> Generator[Embeddin
     for sink in sinks:
         sink.find_share(share)
     start, before = time.perf_counter(), total - _tiles_left(sinks)
-    at = replace(progress(sinks, None), done=before, total=total)
+    done = before
+    at = replace(progress(sinks, None), done=done, total=total)
     yield at
     while any(sink.left for sink in sinks):
         with closing(embedded(sinks)) as batches:
             for saved in batches:
                 for sink in sinks:
-                    sink.left.discard(saved.index)
-                done = total - _tiles_left(sinks)
+                    if saved.index in sink.left:
+                        sink.left.remove(saved.index)
+                        done += sink.tiles_of(saved.index)
                 rate = max(done - before, 1) / max(time.perf_counter() - start, 1e-9)
                 at = replace(at, done=done, rate=rate, seconds_left=(total - done) / rate, note=saved.note)
                 yield at
@@ -110,6 +112,7 @@ def _embed_share(sinks: Sequence[TableSink], share: Share) -> Generator[Embeddin
             return
         for sink in sinks:
             sink.find_share(share)
+        done = total - _tiles_left(sinks)
     yield replace(complete(share), done=total, total=total)
 
 

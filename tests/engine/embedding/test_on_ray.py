@@ -57,14 +57,18 @@ def test_one_of_two_actors_is_killed(spec, whole):
 @with_ray
 @pytest.mark.slow
 def test_a_stopped_run_is_resumed_by_one_process(spec, whole):
-    with pytest.raises(EmbeddingError, match="There is no Ray cluster at"):
-        list(embed_on_ray(spec, [spec.model], Cluster("127.0.0.1:1")))
-    for step in on_two(spec, resume=True):
+    for step in on_two(spec):
         if step.done:
             ask_to_stop(Path(spec.out))
     assert not step.finished and "Stopped" in step.note and 0 < step.done < step.total
     finish(spec, resume=True)
     assert table_bytes(spec.out) == whole
+
+
+@with_ray
+def test_a_cluster_that_does_not_answer(spec):
+    with pytest.raises(EmbeddingError, match=r"There is no Ray cluster at '127.0.0.1:1' .* --ray local"):
+        list(embed_on_ray(spec, [spec.model], Cluster("127.0.0.1:1")))
 
 
 @with_ray

@@ -20,6 +20,7 @@ from core.engine.embedding.folder import EmbeddingFolder, ask_to_stop
 from core.engine.embedding.run import embed_share, embed_sources, lead
 from core.engine.embedding.share import Share, share_from_text
 from core.engine.embedding.sinks import table
+from core.engine.embedding.sinks.table import TableSink
 from core.engine.embedding.spec import EmbeddingError
 from core.engine.loaded import load
 from tests.engine.embedding.runs import MODEL, finish, run_leader, run_worker, table_bytes
@@ -259,6 +260,16 @@ def test_a_stop_reaches_leader_and_workers(spec, whole):
         assert not last.finished and "Stopped" in last.note
     complete(spec, led(spec, resume=True), 2)
     assert table_bytes(spec.out) == whole
+
+
+def test_progress_takes_the_same_time_for_every_batch(spec, monkeypatch):
+    leader, calls, tiles_of = led(spec, 1), [], TableSink.tiles_of
+    monkeypatch.setattr(
+        TableSink, "tiles_of", lambda self, index: calls.append(index) or tiles_of(self, index)
+    )
+    steps = [step.done for step in work(spec, "0/1")]
+    assert steps == sorted(steps) and steps[-2:] == [63, 63] and len(calls) <= 3 * 8
+    leader.close()
 
 
 def test_a_damaged_batch_is_embedded_again(spec, whole):
