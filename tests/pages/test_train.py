@@ -149,6 +149,29 @@ def test_simultaneous_clicks_start_one_run(folder, monkeypatch):
     assert len(begun) == 1 and sum("is training already" in one for one in outcomes) == 4
 
 
+def test_a_taken_name_and_a_full_server_are_refused(folder, launched, monkeypatch):
+    page_runs.start_run("first", SMOKE)
+    assert launched[0][launched[0].index("--hours") + 1] == "24"
+    with pytest.raises(RunError, match="A run called first already exists"):
+        page_runs.start_run("first", SMOKE)
+    monkeypatch.setattr(page_runs, "MAX_KEPT", 1)
+    with pytest.raises(RunError, match="already stores 1 runs, the maximum"):
+        page_runs.start_run("second", SMOKE)
+    assert len(launched) == 1 and not (folder / "second").exists()
+
+
+def test_resuming_has_the_limits_of_starting(folder, launched, monkeypatch):
+    first = page_runs.start_run("first", SMOKE)
+    other = TrainingRun(folder / "other")
+    other.open(replace(first.spec(), start_from="/etc/passwd"))
+    with pytest.raises(RunError, match="start_from must be a file of one of the runs"):
+        page_runs.resume_run(other)
+    monkeypatch.setattr(TrainingRun, "running", property(lambda run: run.folder.name == "other"))
+    with pytest.raises(RunError, match="other is training already"):
+        page_runs.resume_run(first)
+    assert len(launched) == 1
+
+
 @pytest.mark.parametrize("name", ["../up", "/tmp/x", "a/b", "", ".hidden", "x" * 41])
 def test_invalid_run_names_are_refused(folder, launched, name):
     with pytest.raises(RunError, match="is not a valid run name"):

@@ -65,7 +65,8 @@ def test_an_answer_that_lies_is_refused(pipe: io.BytesIO) -> None:
 
 def test_memory_is_allocated_only_as_bytes_arrive() -> None:
     pipe = message(b"[]", count=1)
-    pipe = io.BytesIO(pipe.getvalue() + struct.pack("<Q", 2**40) + bytes(100))
+    content = pipe.getvalue() + struct.pack("<Q", 2**40) + bytes(100)
+    pipe = io.BufferedReader(io.BytesIO(content))  # allocates what is asked for, as a pipe does
     tracemalloc.start()
     with pytest.raises(EOFError):
         receive(pipe, 2**50)

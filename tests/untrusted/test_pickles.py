@@ -48,6 +48,9 @@ def test_a_table_of_tensors_is_read() -> None:
         (row(text("other"), *[b"N"] * 4) + b"Q", "truncated or damaged"),
         (row(text("storage"), *[text("x")] * 3, whole(1)) + b"Q", "truncated or damaged"),
         (row(text("storage")) + b"Q", "truncated or damaged"),
+        (storage("FloatStorage").replace(b"storage", b"sturage"), "truncated or damaged"),
+        (storage("FloatStorage", "0", whole(4), b"N" * 2), "truncated or damaged"),
+        (tensor(held=storage("FloatStorage", "0", b"G" + bytes(8))), "invalid sizes"),
     ],
 )
 def test_what_weights_do_not_need_is_refused(body: bytes, why: str) -> None:
@@ -55,10 +58,17 @@ def test_what_weights_do_not_need_is_refused(body: bytes, why: str) -> None:
         read(body)
 
 
-@pytest.mark.parametrize("name", ["os\nsystem", "builtins\neval", "torch\nload", "torch.cuda\nload"])
+@pytest.mark.parametrize(
+    "name",
+    ["os\nsystem", "builtins\neval", "torch\nload", "torch.cuda\nload", "evil\nFloatStorage", "torch\nFloat"],
+)
 def test_a_name_that_is_not_known_is_refused_before_anything_is_called(name: str) -> None:
     with pytest.raises(GlobalRefusedError, match=name.replace("\n", r"\.")):
         read(f"c{name}\n".encode())
+
+
+def test_a_storage_without_a_view_is_read() -> None:
+    assert read(storage("FloatStorage", "0", whole(4), b"N")) == Storage("float32", "0", 4)
 
 
 def test_texts_are_bounded() -> None:

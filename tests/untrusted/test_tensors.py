@@ -61,6 +61,14 @@ TORCH = {
         torch_zip(program(table(w=tensor(held=storage("QInt8Storage")))), **DATA), "in an unsupported form"
     ),
     "a number": (torch_zip(program(table(w=tensor(), n=whole(1))), **DATA), "'n', which is not a tensor"),
+    "a tensor alone": (torch_zip(program(tensor()), **DATA), "contains a tensor rather than named tensors"),
+    "a list": (torch_zip(program(b"]" + tensor() + b"a"), **DATA), "contains a list rather than"),
+    "a tensor named by a number": (
+        torch_zip(program(b"}" + whole(1) + tensor() + b"s"), **DATA), "'1', which is not a tensor"
+    ),
+    "a quantised tensor": (
+        torch_zip(program(table(w=b"ctorch._utils\n_rebuild_qtensor\n)R")), **DATA), "in an unsupported form"
+    ),
     "fewer strides": (torch_zip(program(table(w=tensor(stride=(1,)))), **DATA), "truncated or damaged"),
     "beyond its storage": (torch_zip(program(table(w=tensor(offset=1))), **DATA), "truncated or damaged"),
     "long strides": (torch_zip(program(table(w=tensor(stride=(3, 1)))), **DATA), "truncated or damaged"),

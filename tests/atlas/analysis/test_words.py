@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from core.atlas.search.text_encoder import TextEncoder
 from core.files import file_sha256
 from core.geo.gazetteer import NamedPlace
 from tests.labelled_grid import NAMES, truth
-from tests.text_encoder_pair import COLOURS
+from tests.text_encoder_pair import COLOURS, TOKENIZER, VOCABULARY
 
 
 def coloured(weights: str | None) -> EmbeddingTable:
@@ -70,6 +71,13 @@ def test_words_that_an_encoder_cannot_take_get_a_sentence(encoder_pair: Path) ->
     for words in (" ", "red " * 100):
         with pytest.raises(SearchError, match="1 to 300 characters"):
             fixed.vector(words)
+
+
+def test_a_tokenizer_of_another_text_encoder_gets_a_sentence(encoder_pair: Path) -> None:
+    other = TOKENIZER | {"model": TOKENIZER["model"] | {"vocab": VOCABULARY | {"red": 9_999}}}
+    (encoder_pair / "tokenizer.json").write_text(json.dumps(other))
+    with pytest.raises(SearchError, match=r"cannot run on the 1 tokens .* check that the tokenizer belongs"):
+        TextEncoder(encoder_pair / "text_model.onnx").vector("red")
 
 
 def test_a_class_ranks_its_own_tiles_first(grid: EmbeddingTable, label_files: Path) -> None:

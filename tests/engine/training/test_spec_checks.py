@@ -5,7 +5,9 @@ import pytest
 from core.cli.entry import main
 from core.engine.inputs import InputError
 from core.engine.training.finetune import FineTune
-from core.engine.training.runs import RunError, spec_from
+from core.engine.training.runs import RunError, TrainSpec, spec_from
+from core.engine.training.spec_checks import _CHECKS, _FINE_TUNE_CHECKS
+from core.masking import MAX_SEED
 
 GOOD = {"name": "x", "model": "mae_tiny", "steps": 5}
 
@@ -107,3 +109,80 @@ def test_good_specs_pass():
 def test_a_fine_tuning_is_held_to_its_bounds_too(changed, clause):
     with pytest.raises(InputError, match=clause):
         FineTune(**changed)
+
+
+TRAIN_ENDS = {
+    "steps": (1, 10**8), "batch": (1, 65_536), "encoder_rate": (0.0, 1.0), "weight_decay": (0.0, 100.0),
+    "warmup_steps": (0, 10**8), "floor": (0.0, 1.0), "clip": (0.0, 1e9), "seed": (0, MAX_SEED),
+    "coarser": (1.0, 1000.0), "checkpoint_minutes": (0.0, 1e6), "preview_every": (1, 10**8),
+}  # fmt: skip
+FINE_TUNE_ENDS = {
+    "steps": (1, 10**8), "batch": (1, 65_536), "weight_decay": (0.0, 100.0), "warmup_steps": (0, 10**8),
+    "rand_augment": (0, 10), "erasing": (0.0, 1.0), "mixup": (0.0, 100.0), "cutmix": (0.0, 100.0),
+    "seed": (0, MAX_SEED),
+}  # fmt: skip
+OPEN_BELOW = {"lr": None, "native_factor": 1000, "layer_decay": 1}
+OPEN_ABOVE = ("ema", "label_smoothing", "drop_path")
+TABLES = ((TrainSpec, _CHECKS, TRAIN_ENDS), (FineTune, _FINE_TUNE_CHECKS, FINE_TUNE_ENDS))
+
+
+def refused(kind, name, value):
+    given = GOOD if kind is TrainSpec else {}
+    with pytest.raises((RunError, InputError), match=rf"\b{name} must"):
+        kind(**given | {name: value})
+
+
+def accepted(kind, name, value):
+    kind(**(GOOD if kind is TrainSpec else {}) | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "low", "high"),
+    [(kind, name, *ends) for kind, _, table in TABLES for name, ends in table.items()],
+)
+def test_a_number_is_accepted_up_to_both_ends_of_its_range(kind, name, low, high):
+    accepted(kind, name, low)
+    accepted(kind, name, high)
+    whole = isinstance(high, int)
+    beyond = (low - 1, high + 1) if whole else (low - 0.01, high + 0.01)
+    for value in (*beyond, True, "1", float("nan"), *([low + 0.5] if whole else [])):
+        refused(kind, name, value)
+
+
+@pytest.mark.parametrize(("kind", "checks"), [table[:2] for table in TABLES])
+def test_ends_that_are_not_part_of_a_range_are_refused(kind, checks):
+    names = {check[0] for check in checks}
+    for name in names & OPEN_BELOW.keys():
+        refused(kind, name, 0)
+        refused(kind, name, float("inf"))
+        if (most := OPEN_BELOW[name]) is not None:
+            accepted(kind, name, most)
+            refused(kind, name, most + 0.01)
+    for name in names.intersection(OPEN_ABOVE):
+        accepted(kind, name, 0)
+        refused(kind, name, -0.01)
+        refused(kind, name, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("sides_px", [(7,), (2049,), (64,) * 33, 64]),
+        ("targets_px", [(7,), (4097,), (64,) * 33, 64]),
+        ("side_shares", [(0,), (1e7,), (1.0,) * 33, 1.0]),
+        ("ratios", [(0,), (1,), (0.5,) * 33, 0.5]),
+        ("betas", [(0.9,), (0.9, 0.95, 0.9), (-0.1, 0.9), (0.9, 1), 0.9]),
+        ("mask_kinds", [(), (("random", 1.0),) * 33, (("random",),), (("random", 1e7),), "random"]),
+        ("data", [(1,), ("a",) * 33, 7]),
+        ("sizes", ["ab", (("depth",),), ((1, 2),), (5,)]),
+        ("objective", ["ab", (("depth",),), ((1, 2),), (5,)]),
+    ],
+)
+def test_a_list_is_bounded_in_its_length_and_in_each_value(name, values):
+    for value in values:
+        refused(TrainSpec, name, value)
+
+
+def test_every_setting_has_a_check():
+    assert {check[0] for check in _CHECKS} >= set(TrainSpec.__dataclass_fields__) - {"model", "start_from"}
+    assert {check[0] for check in _FINE_TUNE_CHECKS} == set(FineTune.__dataclass_fields__)
