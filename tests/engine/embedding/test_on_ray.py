@@ -3,8 +3,10 @@
 import importlib.util
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -16,6 +18,7 @@ from core.engine.embedding.on_ray import BatchActor, Cluster
 from core.engine.embedding.prepare import make_sinks
 from core.engine.embedding.run import embed_on_ray, embed_sources
 from core.engine.embedding.spec import EmbeddingError
+from core.errors import ExplorerError
 from core.geo.tile import GeoError
 from tests.engine.embedding.runs import MODEL, finish, table_bytes
 
@@ -111,6 +114,85 @@ def test_an_actor_with_another_plan_or_other_versions(spec):
     with pytest.raises(EmbeddingError, match=r"torch was 1\.0 and is now .* or add --mix"):
         actor_of(spec, [plan]).read(0)
     assert actor_of(spec, [plan], mix=True).read(0).index == 0
+
+
+class InProcess:
+    """What `on_ray` uses of Ray, computed in this process when a result is asked for."""
+
+    def __init__(self, monkeypatch):
+        self.at_one_time, self.options, self.events = 0, {}, []
+        error = type("RayError", (Exception,), {})
+        task = type("RayTaskError", (error,), {"cause": property(lambda self: self.args[0])})
+        names = {
+            "exceptions": SimpleNamespace(RayError=error, RayTaskError=task),
+            "is_initialized": lambda: False,
+            "init": lambda **options: self.events.append(options["address"]),
+            "shutdown": lambda: self.events.append("shutdown"),
+            "cluster_resources": lambda: {"CPU": 2.0},
+            "remote": self.remote,
+        }
+        monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(**names, __spec__=object()))
+        monkeypatch.setitem(sys.modules, "ray.util", SimpleNamespace(ActorPool=lambda actors: self))
+        self.task_error, self.actors, self.waiting = task, [], []
+
+    def remote(self, **options):
+        self.options = options
+        return lambda actor: SimpleNamespace(remote=lambda *a, **more: self.started(actor(*a, **more)))
+
+    def started(self, actor):
+        def method(function):
+            later = SimpleNamespace(
+                remote=lambda *args: lambda: function(*(a() if callable(a) else a for a in args))
+            )
+            later.options = lambda concurrency_group: later
+            return later
+
+        self.actors.append(SimpleNamespace(read=method(actor.read), embed=method(actor.embed)))
+        return self.actors[-1]
+
+    def submit(self, function, value):
+        self.waiting.append(function(self.actors[value % len(self.actors)], value))
+        self.at_one_time = max(self.at_one_time, len(self.waiting))
+
+    def has_next(self):
+        return bool(self.waiting)
+
+    def get_next_unordered(self, timeout):
+        try:
+            return self.waiting.pop()()
+        except ExplorerError as error:
+            raise self.task_error(error) from error
+
+
+def test_two_actors_write_the_bytes_of_one_process(spec, whole, monkeypatch):
+    ray = InProcess(monkeypatch)
+    assert list(embed_on_ray(spec, [MODEL], Cluster()))[-1].finished
+    assert table_bytes(spec.out) == whole
+    assert len(ray.actors) == 2 and ray.at_one_time == 4
+    assert ray.options["max_restarts"] == ray.options["max_task_retries"] == -1
+    assert ray.events == ["local", "shutdown"]
+    last = list(embed_on_ray(spec, [MODEL], Cluster(), resume=True))[-1]
+    assert last.finished and ray.events == ["local", "shutdown"], "nothing was left, so nothing was started"
+
+
+def test_a_stop_ends_after_the_batches_in_progress(spec, whole, monkeypatch):
+    InProcess(monkeypatch)
+    for step in embed_on_ray(spec, [MODEL], Cluster()):
+        if step.done:
+            ask_to_stop(Path(spec.out))
+    assert not step.finished and "Stopped" in step.note and step.done == 4 * 8
+    finish(spec, resume=True)
+    assert table_bytes(spec.out) == whole
+
+
+def test_an_error_of_an_actor_ends_the_run_with_its_sentence(spec, monkeypatch):
+    ray = InProcess(monkeypatch)
+    steps = embed_on_ray(spec, [MODEL], Cluster())
+    next(steps)
+    Path(spec.sources[0]).write_bytes(b"no picture")
+    with pytest.raises(GeoError, match="scene"):
+        list(steps)
+    assert ray.events == ["local", "shutdown"]
 
 
 def test_without_ray_nothing_is_written(spec, monkeypatch, capsys):
