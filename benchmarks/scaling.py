@@ -1,8 +1,8 @@
 """One embedding run by one thread, by two threads, by two worker processes, and on Ray with two actors.
 
-    python benchmarks/scaling.py [--count 2] [--tiles 768] [--rounds 3] [--ray] [--anyway]
+    python benchmarks/scaling.py [--count 2] [--tiles 2048] [--rounds 3] [--ray] [--anyway]
 
-Each takes turns on the same raster and the same network (`mae_tiny224`, 224 px). The pace counts from the
+Each takes turns on the same raster and the same network (`mae_tiny`, 112 px). The pace counts from the
 first to the last batch that reaches the table, so starting and planning are left out. Printed are the median
 pace of each, its ratio to one thread, and whether all tables have the same SHA-256, shard by shard.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from _quiet import load_or_leave
 from _worker import Worker
 
-MODEL, SIDE = "mae_tiny224", 224
+MODEL, SIDE = "mae_tiny", 112
 
 
 def write_raster(path: Path, tiles: int) -> None:
@@ -42,7 +42,7 @@ def write_raster(path: Path, tiles: int) -> None:
 def spec_of(scene: str, out: str) -> Any:
     from core.engine.embedding.spec import EmbeddingSpec
 
-    return EmbeddingSpec((scene,), out, MODEL, batch=8, shard_tiles=64)
+    return EmbeddingSpec((scene,), out, MODEL, tile_px=SIDE, batch=16, shard_tiles=64)
 
 
 def pace(steps: Iterable[Any]) -> float:
@@ -116,7 +116,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--count", type=int, default=2, help="threads, workers and actors (default: 2)")
-    parser.add_argument("--tiles", type=int, default=768)
+    parser.add_argument("--tiles", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ray", action="store_true", help="also on Ray, which must be installed")
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
