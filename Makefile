@@ -80,7 +80,7 @@ notebooks: $(TESTS_READY) ## run every notebook in place
 	cd notebooks && PYTHONPATH=.. ../.venv/bin/jupyter-nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.store_widget_state=False [0-9]*.ipynb
 
-lessons: $(APP_READY) ## write the notebooks of the lessons anew into notebooks/lessons
+lessons: $(APP_READY) ## regenerate the notebooks of the lessons in notebooks/lessons
 	$(PY) -m core lessons --notebooks notebooks/lessons
 
 pack: $(APP_READY) ## write a folder for a lab without internet; PLATFORM=linux|macos|windows

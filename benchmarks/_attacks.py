@@ -38,19 +38,19 @@ LINKS = (
 
 
 class MissedError(Exception):
-    """An attack that did not reach what it attacks, because a page has changed."""
+    """An attack that missed its target, because a page has changed."""
 
 
 def hostile_links(port: int) -> str:
     """Link parameters that are invalid or ask for too much work."""
-    said = [_open(port, "Mask_Lab", link) for link in LINKS]
-    return f"{sum(bool(text) for text in said)} of {len(said)} answered with a sentence"
+    messages = [_open(port, "Mask_Lab", link) for link in LINKS]
+    return f"{sum(bool(text) for text in messages)} of {len(messages)} answered with a message"
 
 
 def hostile_filters(port: int) -> str:
     """Filters on the Globe that call database functions."""
-    said = [_open(port, "Globe", "rows=" + quote(text)) for text in FILTERS]
-    return f"{sum(bool(text) for text in said)} of {len(said)} answered with a sentence"
+    messages = [_open(port, "Globe", "rows=" + quote(text)) for text in FILTERS]
+    return f"{sum(bool(text) for text in messages)} of {len(messages)} answered with a message"
 
 
 def long_numbers(port: int) -> str:
@@ -121,7 +121,7 @@ def starting_training(port: int) -> str:
     with _visitor(port, "Train") as visitor:
         visitor.run()
         offered = [one for one in visitor.all("button") if one.label == "Start training" and not one.disabled]
-        return f"{len(offered)} buttons to start it, {visitor.said()[:90] or 'no words'}"
+        return f"{len(offered)} buttons to start it, {visitor.said()[:90] or 'no message'}"
 
 
 def hostile_recipes(port: int) -> str:
@@ -130,9 +130,11 @@ def hostile_recipes(port: int) -> str:
 
 
 def hostile_tables(port: int) -> str:
-    """Tables that are bombs, cut short or full of nonsense, opened on the Globe. `soak.py` serves them."""
-    said = [_open(port, "Globe", "table=" + quote(name.removesuffix(".parquet"))) for name in table_files()]
-    return f"{sum(bool(text) for text in said)} of {len(said)} answered with a sentence"
+    """Tables that are bombs, truncated or invalid, opened on the Globe. `soak.py` serves them."""
+    messages = [
+        _open(port, "Globe", "table=" + quote(name.removesuffix(".parquet"))) for name in table_files()
+    ]
+    return f"{sum(bool(text) for text in messages)} of {len(messages)} answered with a message"
 
 
 def clearing_caches(port: int) -> str:
@@ -258,7 +260,7 @@ def imagery_files() -> dict[str, bytes]:
 
 
 def _field() -> bytes:
-    """A GeoTIFF of 2 x 2 km that is what it says."""
+    """A valid GeoTIFF of 2 x 2 km."""
     from rasterio import MemoryFile
     from rasterio.transform import from_origin
 
@@ -273,7 +275,7 @@ def _field() -> bytes:
 
 
 def recipe_files() -> dict[str, bytes]:
-    """By name: JSON of 60 MB, 100,000 levels, and a number of 5,000 digits; TOML whose dotted keys unfold to
+    """By name: JSON of 60 MB, 100,000 levels, and a number of 5,000 digits; TOML whose dotted keys expand to
     gigabytes, within the limit of size and beyond it."""
     return {
         "long.json": b"[" + b"0," * (30 * 2**20) + b"0]",
@@ -285,7 +287,7 @@ def recipe_files() -> dict[str, bytes]:
 
 
 def table_files() -> dict[str, bytes]:
-    """By name: tables that decode to gigabytes, are cut short, or hold shapes inside shapes without end."""
+    """By name: tables that decode to gigabytes, are truncated, or hold endlessly nested shapes."""
     rows = 20_000
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(rows * 8, np.float32)), 8)
     words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), ["x" * 1_000_000])
@@ -330,7 +332,7 @@ def _upload_each(
 
     `choose` selects an option first. Raises MissedError if the page has no such field.
     """
-    told: list[str] = []
+    outcomes: list[str] = []
     for name, data in files.items():
         with _visitor(port, page, query) as visitor:
             visitor.run()
@@ -345,5 +347,5 @@ def _upload_each(
             buttons = [one for one in visitor.all("button") if one.label == button and not one.disabled]
             if status == 204 and buttons:
                 took += visitor.run(click(buttons[0]))
-            told.append(f"{name}: {status}, {took:.1f} s, {visitor.said()[:90] or 'no words'}")
-    return "; ".join(told)
+            outcomes.append(f"{name}: {status}, {took:.1f} s, {visitor.said()[:90] or 'no message'}")
+    return "; ".join(outcomes)

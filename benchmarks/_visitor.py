@@ -1,5 +1,5 @@
-"""A visitor without a browser: speaks to the app as its pages do, over HTTP and the websocket, and sees what
-they would show."""
+"""A visitor without a browser: it speaks to the app over HTTP and the websocket like a page, and reads what
+the page would show."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ XSRF = "_streamlit_xsrf"
 
 
 class VisitorError(Exception):
-    """The app did not answer as it answers a page."""
+    """The app did not answer like a page expects."""
 
 
 class Visitor:
-    """One tab of one browser. `elements` holds what is on the page, by its place there."""
+    """One tab of one browser. `elements` holds the content of the page by position."""
 
     def __init__(
         self,
@@ -75,11 +75,11 @@ class Visitor:
         *,
         host: str | None = None,
     ) -> tuple[int, bytes]:
-        """Ask over HTTP with this browser's cookies; gives status and body."""
+        """Send an HTTP request with this browser's cookies; return status and body."""
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.wait_s)
-        said = {"Host": host or f"127.0.0.1:{self.port}", "Cookie": self._cookie(), **(headers or {})}
+        headers_sent = {"Host": host or f"127.0.0.1:{self.port}", "Cookie": self._cookie(), **(headers or {})}
         try:
-            link.request(method, path, body, said)
+            link.request(method, path, body, headers_sent)
             answer = link.getresponse()
             for cookie in answer.msg.get_all("set-cookie") or ():
                 self.cookies |= {name: morsel.value for name, morsel in SimpleCookie(cookie).items()}
@@ -88,9 +88,9 @@ class Visitor:
             link.close()
 
     def run(self, *states: WidgetState, fragment_id: str = "") -> float:
-        """Say what widgets show and run the page; gives how many seconds it took.
+        """Send the values of widgets and run the page; return the seconds that it took.
 
-        Raises VisitorError where it never ends.
+        Raises VisitorError if it never ends.
         """
         start = time.monotonic()
         self.send(*states, fragment_id=fragment_id)
@@ -98,7 +98,7 @@ class Visitor:
         return time.monotonic() - start
 
     def send(self, *states: WidgetState, fragment_id: str = "") -> None:
-        """Say what widgets show, and wait for nothing. What is a click counts once."""
+        """Send the values of widgets without waiting. Clicks are sent once."""
         message = BackMsg()
         asked = message.rerun_script
         asked.query_string, asked.page_name, asked.fragment_id = self.query, self.page, fragment_id
@@ -111,11 +111,11 @@ class Visitor:
         self._socket.send(message.SerializeToString())
 
     def tell(self, message: BackMsg) -> None:
-        """Send any other message of a page."""
+        """Send any other message to the server."""
         self._socket.send(message.SerializeToString())
 
     def wait(self) -> None:
-        """Follow what the page shows until its script has ended."""
+        """Receive the content of the page until its script has ended."""
         end = time.monotonic() + self.wait_s
         while True:
             try:
@@ -126,11 +126,11 @@ class Visitor:
                 raise VisitorError(f"The connection was closed ({problem}).") from None
             message = ForwardMsg()
             message.ParseFromString(data if isinstance(data, bytes) else data.encode())
-            if self._hear(message):
+            if self._receive(message):
                 return
 
     def find(self, kind: str, label: str) -> Any:
-        """The first element of a kind whose label begins so. Raises VisitorError where there is none."""
+        """Return the first element of a kind whose label begins so. Raises VisitorError if none does."""
         for element in self.all(kind):
             if element.label.startswith(label):
                 return element
@@ -139,20 +139,20 @@ class Visitor:
         )
 
     def all(self, kind: str) -> Iterator[Any]:
-        """Every element of a kind."""
+        """Return all elements of a kind."""
         for element in list(self.elements.values()):
             if element.WhichOneof("type") == kind:
                 yield getattr(element, kind)
 
     def said(self) -> str:
-        """What alerts and exceptions on the page say."""
+        """Return the text of alerts and exceptions on the page."""
         shown = [alert.body for alert in self.all("alert")] + [
             f"{one.type}: {one.message}" for one in self.all("exception")
         ]
         return " | ".join(shown)
 
     def upload(self, uploader: Any, name: str, data: bytes) -> tuple[int, WidgetState]:
-        """Send a file for a field; gives the status of the answer, and what the field then shows."""
+        """Upload a file to a field; return the status of the answer and the new value of the field."""
         file_id = str(uuid.uuid4())
         status = self.put(file_id, name, data)
         path = f"/_stcore/upload_file/{self.session_id}/{file_id}"
@@ -163,7 +163,7 @@ class Visitor:
         return status, state
 
     def put(self, file_id: str, name: str, data: bytes) -> int:
-        """Send a file as a field does, whether or not the page has one."""
+        """Upload a file like a field does, whether or not the page has one."""
         line = uuid.uuid4().hex
         head = (
             f'--{line}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
@@ -177,9 +177,9 @@ class Visitor:
         try:
             return self.request("PUT", f"/_stcore/upload_file/{self.session_id}/{file_id}", body, headers)[0]
         except (BrokenPipeError, ConnectionError):
-            return 413  # refused before all of it was sent
+            return 413  # refused before the upload was complete
 
-    def _hear(self, message: ForwardMsg) -> bool:
+    def _receive(self, message: ForwardMsg) -> bool:
         match message.WhichOneof("type"):
             case "new_session":
                 self.session_id = message.new_session.initialize.session_id or self.session_id
@@ -196,24 +196,24 @@ class Visitor:
 
 
 def click(button: Any) -> WidgetState:
-    """What a button says when it is pressed."""
+    """The value of a button when it is pressed."""
     return WidgetState(id=button.id, trigger_value=True)
 
 
 def slide(slider: Any, *values: float) -> WidgetState:
-    """What a slider says when it is moved."""
+    """The value of a slider when it is moved."""
     state = WidgetState(id=slider.id)
     state.double_array_value.data.extend(values)
     return state
 
 
 def select(group: Any, *options: str) -> WidgetState:
-    """What a group of buttons says when options are chosen."""
+    """The value of a group of buttons when options are chosen."""
     state = WidgetState(id=group.id)
     state.string_array_value.data.extend(options)
     return state
 
 
 def write(field: Any, text: str) -> WidgetState:
-    """What a text field says."""
+    """The value of a text field."""
     return WidgetState(id=field.id, string_value=text)

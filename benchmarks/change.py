@@ -1,4 +1,4 @@
-"""How well change is found between two dates: cosine distance of embeddings beside pixels and colours.
+"""How well change is found between two dates: cosine distance of embeddings compared with pixels and colours.
 
     python benchmarks/change.py [--share 0.25] [--tile-px 128] [--model NAME]
 

@@ -219,10 +219,10 @@ def search(bench: Bench, rows: int) -> None:
         stored = torch.from_numpy(codes).to(bench.on.torch)
         kind = torch.float16 if bench.is_accelerated else torch.float32
         norms = torch.cat([part.to(kind).float().norm(dim=1) for part in stored.split(CHUNK)])
-        wanted = torch.from_numpy(query / np.linalg.norm(query)).to(bench.on.torch, kind)
+        target = torch.from_numpy(query / np.linalg.norm(query)).to(bench.on.torch, kind)
 
         def once() -> object:
-            cosines = torch.cat([part.to(kind) @ wanted for part in stored.split(CHUNK)]).float() / norms
+            cosines = torch.cat([part.to(kind) @ target for part in stored.split(CHUNK)]).float() / norms
             return cosines.topk(min(TOP, rows))
 
         return 1000 / bench.rate(once, 1)

@@ -74,11 +74,11 @@ def write_labels(path: Path, truth: NDArray[np.int64], lonlat: NDArray[np.float6
 
     generator = np.random.default_rng(2)
     rows = generator.choice(len(truth), count, replace=False)
-    said = np.where(
+    stated = np.where(
         generator.random(count) < WRONG, generator.integers(0, truth.max() + 1, count), truth[rows]
     )
     shapes = shapely.buffer(shapely.points(lonlat[rows]), 0.6 * STEP_DEG, quad_segs=4)
-    gpd.GeoDataFrame({"class": [f"class {one}" for one in said]}, geometry=shapes, crs=4326).to_file(path)
+    gpd.GeoDataFrame({"class": [f"class {one}" for one in stated]}, geometry=shapes, crs=4326).to_file(path)
 
 
 def cpu_s() -> float:

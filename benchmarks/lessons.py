@@ -1,11 +1,11 @@
-"""How the Learn page answers a class: each learner is a session of its own over a real websocket, without a
+"""Response times of the Learn page for a class: each learner is a session over a real websocket, without a
 browser.
 
     python benchmarks/lessons.py [--people 30] [--rounds 3] [--settle 200] [--anyway]
 
 Every learner opens lesson 2, commits a prediction, moves the slider, and asks for the answer. Printed are p50
-and p95 of each step, learners who got no answer, and the memory of the server before the class came and after
-it left. It ends with 1 where something was lost or the memory did not come back within 10 %.
+and p95 of each step, learners who got no answer, and the memory of the server before and after the class.
+Exits with 1 if a learner was lost or the memory did not return to within 10 %.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STEPS = ("open", "commit", "move", "answer")
 
 
 class Class:
-    """What the learners measured: seconds by step, and what went wrong."""
+    """Measurements of the learners: seconds by step, and failures."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
@@ -48,33 +48,35 @@ class Class:
             self.lost.append(why)
 
 
-def learn(port: int, number: int, rounds: int, code: str, room: Class) -> None:
-    """Do the lesson as often as asked, with pauses as of somebody who reads."""
+def learn(port: int, number: int, rounds: int, code: str, group: Class) -> None:
+    """Do the lesson `rounds` times, with pauses for reading."""
     chance = random.Random(number)
     query = f"lesson={LESSON}&class={code}"
     try:
         start = time.monotonic()
         with Visitor(port, PAGE, query) as learner:
             learner.run()
-            room.note("open", time.monotonic() - start)
+            group.note("open", time.monotonic() - start)
             for _ in range(rounds):
                 time.sleep(chance.uniform(0.5, 3))
-                told = write(learner.find("text_input", "Your prediction"), str(chance.randrange(1, 100)))
-                room.note("commit", learner.run(told, click(learner.find("button", "Commit"))))
+                prediction = write(
+                    learner.find("text_input", "Your prediction"), str(chance.randrange(1, 100))
+                )
+                group.note("commit", learner.run(prediction, click(learner.find("button", "Commit"))))
                 time.sleep(chance.uniform(0.5, 3))
                 share = 5.0 + 10 * chance.randrange(10)
-                room.note("move", learner.run(slide(learner.find("slider", "Hidden share"), share)))
+                group.note("move", learner.run(slide(learner.find("slider", "Hidden share"), share)))
                 time.sleep(chance.uniform(0.5, 3))
-                room.note("answer", learner.run(click(learner.find("button", "Show the answer"))))
-                if "measured:" not in (said := learner.said()):
-                    room.lose(f"no answer: {said[:120]}")
+                group.note("answer", learner.run(click(learner.find("button", "Show the answer"))))
+                if "measured:" not in (messages := learner.said()):
+                    group.lose(f"no answer: {messages[:120]}")
                 learner.run(click(learner.find("button", "Predict again")))
     except (VisitorError, OSError) as problem:
-        room.lose(f"{type(problem).__name__}: {problem}")
+        group.lose(f"{type(problem).__name__}: {problem}")
 
 
 def open_class(port: int) -> str:
-    """Open a class as a teacher; gives its code."""
+    """Open a class as a teacher and return its code."""
     with Visitor(port, PAGE, "") as teacher:
         teacher.run()
         teacher.run(click(teacher.find("button", "Open a class")))
@@ -102,9 +104,9 @@ def main() -> int:
         server = next(one for one in psutil.Process().children() if "streamlit" in " ".join(one.cmdline()))
         code = open_class(port)
         learn(port, 0, 1, code, Class())  # the network is loaded, and the answer measured
-        before, room = memory_mb(server), Class()
+        before, group = memory_mb(server), Class()
         learners = [
-            threading.Thread(target=learn, args=(port, n + 1, args.rounds, code, room))
+            threading.Thread(target=learn, args=(port, n + 1, args.rounds, code, group))
             for n in range(args.people)
         ]
         for thread in learners:
@@ -113,15 +115,15 @@ def main() -> int:
             thread.join()
         full = memory_mb(server)
         for step in STEPS:
-            took = room.seconds[step]
+            took = group.seconds[step]
             if took:
                 p50, p95 = np.percentile(took, (50, 95))
                 print(f"{step:8} p50 {p50:6.2f} s   p95 {p95:6.2f} s   n {len(took)}")
-        print(f"learners lost: {len(room.lost)}" + "".join(f"\n  {why}" for why in room.lost[:5]))
+        print(f"learners lost: {len(group.lost)}" + "".join(f"\n  {why}" for why in group.lost[:5]))
         time.sleep(args.settle)
         after = memory_mb(server)
         print(f"memory: {before:.0f} MB before, {full:.0f} MB with the class, {after:.0f} MB after")
-    return int(bool(room.lost) or after > before * (1 + BACK_WITHIN))
+    return int(bool(group.lost) or after > before * (1 + BACK_WITHIN))
 
 
 if __name__ == "__main__":

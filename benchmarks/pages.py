@@ -1,4 +1,4 @@
-"""What a visitor feels on every page: first picture, layout shift, an interaction, and frames of the globe.
+"""What a visitor notices on every page: first picture, layout shift, an interaction, and frames of the globe.
 
     python benchmarks/pages.py [--width 1400] [--height 900] [--visits 3] [--wait-s 180] [--anyway]
 
@@ -85,7 +85,7 @@ def rest(page: Page) -> None:
 
 
 def visit(context: BrowserContext, address: str, name: str) -> dict[str, float]:
-    """Open a page, use it once, and return what was felt."""
+    """Open a page, use it once, and return the measurements."""
     path, target = USES[name]
     page = context.new_page()
     start = time.perf_counter()

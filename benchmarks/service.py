@@ -1,4 +1,4 @@
-"""How the HTTP service answers many clients at once, beside one client that asks one thing after another.
+"""Throughput of the HTTP service with many clients at once, compared with one client.
 
     python benchmarks/service.py [--clients 50] [--requests 6] [--anyway]
 
@@ -41,7 +41,7 @@ def images(count: int) -> list[bytes]:
 
 
 def ask(address: str, clients: int, requests: int) -> tuple[list[float], int, float]:
-    """Seconds of every request, the number of errors, and the seconds in all."""
+    """Return the seconds of every request, the number of errors, and the total seconds."""
     pictures, seconds, errors = images(clients), [], 0
     lock = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""Whether people can keep working during attacks: each moves a slider while the attacks take turns.
+"""Whether people can keep working during attacks: each person moves a slider while attacks take turns.
 
     python benchmarks/soak.py [--people 25] [--minutes 10] [--pause 2] [--settle 200] [--anyway]
 
@@ -41,24 +41,24 @@ PAGES = ("Scale_Lab", "Globe", "Evaluate", "Train", "Learn")
 
 @dataclass
 class Soak:
-    """What is known so far: moves as (when, seconds), who was lost why, and attacks that reached nothing."""
+    """Results so far: moves as (when, seconds), reasons for lost sessions, and attacks that missed."""
 
     moves: list[tuple[float, float]] = field(default_factory=list)
     lost: dict[int, str] = field(default_factory=dict)
     missed: list[str] = field(default_factory=list)
 
     def p95(self, since: float = 0.0) -> float:
-        """Of the moves that ended since then."""
+        """Return the p95 of the moves that ended since then."""
         took = [seconds for when, seconds in list(self.moves) if when >= since]
         return float(np.percentile(took, 95)) if took else float("nan")
 
 
-async def people(url: str, count: int, going_on: Callable[[], bool], pause_s: float, soak: Soak) -> None:
-    """Let so many people work for as long as this says."""
-    await asyncio.gather(*(_work(url, number, going_on, pause_s, soak) for number in range(count)))
+async def people(url: str, count: int, is_running: Callable[[], bool], pause_s: float, soak: Soak) -> None:
+    """Let `count` people work while `going_on` is set."""
+    await asyncio.gather(*(_work(url, number, is_running, pause_s, soak) for number in range(count)))
 
 
-async def _work(url: str, number: int, going_on: Callable[[], bool], pause_s: float, soak: Soak) -> None:
+async def _work(url: str, number: int, is_running: Callable[[], bool], pause_s: float, soak: Soak) -> None:
     chance = random.Random(number)
     seed = f"s{number + 1}"
     try:
@@ -66,7 +66,7 @@ async def _work(url: str, number: int, going_on: Callable[[], bool], pause_s: fl
             person = Person(link, query=f"mask=random-75-{seed}")
             await person.open()
             percent = chance.randrange(20, 90)
-            while going_on():
+            while is_running():
                 percent = 20 + (percent - 20 + chance.randrange(1, 60)) % 70
                 took = await person.move(percent)
                 soak.moves.append((time.monotonic(), took))
@@ -80,7 +80,7 @@ async def _work(url: str, number: int, going_on: Callable[[], bool], pause_s: fl
 
 
 def attack(port: int, start: float, seconds: float, soak: Soak) -> None:
-    """Try the attacks in turn, evenly spread over so many seconds; print what came of each."""
+    """Run the attacks in turn, evenly spread over some seconds; print the outcome of each."""
     for turn, one in enumerate(ATTACKS):
         time.sleep(max(0.0, start + turn * seconds / len(ATTACKS) - time.monotonic()))
         began = time.monotonic()
@@ -97,7 +97,7 @@ def attack(port: int, start: float, seconds: float, soak: Soak) -> None:
 
 
 def memory_mb(server: psutil.Process) -> float:
-    """What the server and its children hold, but for embedding jobs that still run."""
+    """Memory of the server and its children, without running embedding jobs."""
     held = 0
     for process in (server, *server.children(recursive=True)):
         try:
@@ -146,7 +146,7 @@ def main() -> None:
 
 
 def run(address: str, count: int, minutes: float, pause_s: float, settle_s: float) -> int:
-    """Warm up, soak, settle; gives the exit status."""
+    """Warm up, soak, settle; return the exit status."""
     url, port = address.replace("http", "ws") + "/_stcore/stream", int(address.rpartition(":")[2])
     server = next(child for child in psutil.Process().children() if "streamlit" in " ".join(child.cmdline()))
     warm = time.monotonic() + WARM_UP_S

@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread for each library, the data packs, and what happens without a browser."""
+"""Shared by all tests: one thread per library, the data packs, and skipping without a browser."""
 
 import os
 
@@ -13,7 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-# No deadline: a busy machine is not a slow function.
+# No deadline: on a busy machine every function is slow.
 hypothesis.settings.register_profile("project", max_examples=50, deadline=None)
 hypothesis.settings.load_profile("project")
 

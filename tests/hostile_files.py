@@ -1,5 +1,4 @@
-"""Files that mean harm or are merely broken, made on the spot: name -> bytes, by the kind of file that they
-pretend to be."""
+"""Malicious and broken files, written when needed: name -> bytes, by the kind that they claim to be."""
 
 from __future__ import annotations
 
@@ -44,7 +43,7 @@ def tiff(tags: dict[int, tuple[int, Any]], data: bytes = bytes(4096), *, followi
 
 
 def grey(width: int = 64, height: int = 64, *, data: bytes | None = None, **more: tuple[int, Any]) -> bytes:
-    """A plain grey TIFF whose tags may be overruled: tNNN=(type, value)."""
+    """A plain grey TIFF whose tags may be overridden: tNNN=(type, value)."""
     data = bytes(64 * 64) if data is None else data
     tags: dict[int, tuple[int, Any]] = {
         256: (LONG, width), 257: (LONG, height), 258: (SHORT, 8), 259: (SHORT, 1), 262: (SHORT, 1),
@@ -82,7 +81,7 @@ def png(
     depth: int = 8,
     colour: int = 0,
 ) -> bytes:
-    """A grey PNG, with chunks of one's own before the pixels."""
+    """A grey PNG, with additional chunks before the pixels."""
     raw = zlib.compress(bytes((1 + width) * height) if rows is None else rows, 1)
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunks + chunk(b"IDAT", raw) + chunk(b"IEND", b"")
@@ -116,11 +115,11 @@ def torch_zip(payload: bytes, **files: bytes) -> bytes:
 
 
 class _Call:
-    def __init__(self, *said: Any) -> None:
-        self.said = said
+    def __init__(self, *call: Any) -> None:
+        self.call = call
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self.said
+        return self.call
 
 
 def called(module: str, name: str, argument: bytes = b"X\x01\x00\x00\x00x") -> bytes:
@@ -222,7 +221,7 @@ def weights() -> dict[str, bytes]:
 
 
 def imagery() -> dict[str, bytes]:
-    """Rasters and pictures, of which none can be shown."""
+    """Rasters and pictures that cannot be shown."""
     whole = grey()
     found = {f"a TIFF cut after {n} bytes": whole[:n] for n in (3, 8, 9, 100, 4000, 4150)}
     found |= {f"a PNG cut after {n} bytes": png()[:n] for n in (7, 8, 20, 40)} | {
@@ -284,7 +283,7 @@ def imagery() -> dict[str, bytes]:
 
 
 def odd_imagery() -> dict[str, bytes]:
-    """Rasters that lie about something that does not matter: each may be shown, or refused in a sentence."""
+    """Rasters that lie about something that does not matter: each may be shown or refused."""
     return {
         "a strip of another size": grey(t279=(LONG, 2**32 - 1)),
         "no strips": grey(t273=(LONG, 0), t279=(LONG, 0)),
@@ -328,7 +327,7 @@ def texts() -> dict[str, bytes]:
 
 
 def links() -> Iterator[dict[str, str]]:
-    """What an address may say."""
+    """Link parameters."""
     for name in (
         "model",
         "weights",

@@ -1,4 +1,4 @@
-"""Label files that mean harm or are merely broken: GeoJSON, CSV, GeoPackage and Parquet for the Globe."""
+"""Malicious and broken label files: GeoJSON, CSV, GeoPackage and Parquet for the Globe."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def package(*statements: str) -> bytes:
 
 
 def labels() -> dict[str, bytes]:
-    """Files of which no label can be read."""
+    """Label files that cannot be read."""
     deep: Any = {"type": "GeometryCollection", "geometries": []}
     for _ in range(150):
         deep = {"type": "GeometryCollection", "geometries": [deep]}

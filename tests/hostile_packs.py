@@ -1,4 +1,4 @@
-"""Zips that mean harm or are merely broken: links to other files, members that leave, bombs, lying sizes."""
+"""Malicious and broken zips: links to other files, members outside the folder, bombs, false sizes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pack(index: str, *members: tuple[zipfile.ZipInfo, bytes]) -> bytes:
 
 
 def one(name: str, content: bytes, **more: object) -> bytes:
-    """A pack of one picture in two classes, so that both kinds of reader take it for theirs."""
+    """A pack of one picture in two classes, which readers of packs and of labelled sets both accept."""
     index = f"file,gsd_m,label,split\n{name},1.0,a,train\n{name},1.0,b,test\n"
     return pack(index, member(name, content, **more))  # pyright: ignore[reportArgumentType]
 
@@ -66,7 +66,7 @@ def bomb(name: str = "a.png", size: int = 700 * 2**20) -> bytes:
 
 
 def packs() -> dict[str, bytes]:
-    """Zips of which no picture can be read."""
+    """Zips whose pictures cannot be read."""
     good = one("a.png", png())
     large = bomb()
     return {

@@ -1,6 +1,6 @@
-"""Tables that mean harm or are merely broken: Parquet whose footer lies, bombs, places that are none.
+"""Malicious and broken tables: Parquet with a false footer, bombs, invalid places.
 
-`tables` are refused with a sentence when their columns and vectors are read; `odd_tables` may also be shown.
+`tables` are refused when their columns and vectors are read; `odd_tables` may also be shown.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def written(table: pa.Table | None = None, **options: Any) -> bytes:
 
 @cache
 def whole() -> bytes:
-    """A table that is as it should be."""
+    """A valid table."""
     return written()
 
 
@@ -141,7 +141,7 @@ def claimed_schema(width: int) -> bytes:
 
 
 def tables() -> dict[str, bytes]:
-    """Tables of which none can be read."""
+    """Tables that cannot be read."""
     data = whole()
     length = struct.unpack("<I", data[-8:-4])[0]
     return {
@@ -228,7 +228,7 @@ def bomb_of_rows() -> bytes:
 
 
 def odd_tables() -> dict[str, bytes]:
-    """Tables that lie about something that need not matter: each may be shown, or refused in a sentence."""
+    """Tables that lie about something that need not matter: each may be shown or refused."""
     outlines = {
         "collections of collections": collection(100_000),
         "a polygon of 2 to the 32 rings": struct.pack("<BII", 1, 3, 2**32 - 1),

@@ -1,5 +1,4 @@
-"""A stand-in for the Hugging Face hub on this machine: models are folders of files, and uploads land in
-them."""
+"""A local stand-in for the Hugging Face hub: models are folders of files, and uploads are added to them."""
 
 from __future__ import annotations
 
@@ -18,8 +17,7 @@ COMMIT = "1f" * 20
 
 @dataclass
 class StandIn:
-    """The models that it holds, as {name: {file: bytes}}; what it was asked; names that are gated or need a
-    login."""
+    """Models as {name: {file: bytes}}, the requests received, and names that are gated or need a login."""
 
     address: str
     models: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -65,8 +63,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.refuses_writing:
             return self._fail(403, "")
         if path == "/api/repos/create":
-            said = json.loads(content)
-            name = f"{said['organization']}/{said['name']}" if said.get("organization") else said["name"]
+            request = json.loads(content)
+            name = (
+                f"{request['organization']}/{request['name']}"
+                if request.get("organization")
+                else request["name"]
+            )
             self.hub.models.setdefault(name, {})
             return self._send(json.dumps({"url": f"{self.hub.address}/{name}"}).encode())
         if path == "/api/validate-yaml":
@@ -80,9 +82,11 @@ class _Handler(BaseHTTPRequestHandler):
         if "/commit/" in path:
             name = path.removeprefix("/api/models/").partition("/commit/")[0]
             for line in content.splitlines():
-                said = json.loads(line)
-                if said["key"] == "file":
-                    self.hub.models[name][said["value"]["path"]] = base64.b64decode(said["value"]["content"])
+                request = json.loads(line)
+                if request["key"] == "file":
+                    self.hub.models[name][request["value"]["path"]] = base64.b64decode(
+                        request["value"]["content"]
+                    )
             answer = {
                 "commitUrl": f"{self.hub.address}/{name}/commit/{COMMIT}",
                 "commitOid": COMMIT,

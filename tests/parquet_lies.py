@@ -1,4 +1,4 @@
-"""Parquet files whose footer or page headers say something else than what the file holds.
+"""Parquet files whose footer or page headers contradict their content.
 
 The metadata of Parquet is written in Thrift's compact protocol: a struct is a list of (field number, type,
 value). `changed` decodes it, lets a function change it, and writes it back; the data stays where it is.

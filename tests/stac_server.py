@@ -63,7 +63,7 @@ def cog(pixels: np.ndarray, like: dict, **options: object) -> bytes:
 
 @dataclass
 class Sent:
-    """What was asked and what it cost."""
+    """A request and the bytes that it cost."""
 
     method: str
     path: str
@@ -162,7 +162,7 @@ class Service:
         return to.getvalue()
 
     def item(self, base: str, name: str, when: str, cloud: float, query: str = "") -> dict:
-        """A STAC item as Earth Search gives it, with what it adds."""
+        """A STAC item like those of Earth Search, with its extensions."""
         tiff = "image/tiff; application=geotiff; profile=cloud-optimized"
         ring = [[WEST, SOUTH], [EAST, SOUTH], [EAST, NORTH], [WEST, NORTH], [WEST, SOUTH]]
         return {
@@ -214,7 +214,7 @@ class Handler(BaseHTTPRequestHandler):
     service: Service
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Stay silent."""
 
     @property
     def base(self) -> str:
@@ -249,7 +249,7 @@ class Handler(BaseHTTPRequestHandler):
             self.do_GET()
 
     def do_GET(self) -> None:
-        """Answer with a file, or as badly as the path says."""
+        """Send a file, or misbehave as the path says."""
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
         name = path.rsplit("/", 1)[-1]
         if path.startswith("/cog/") and name in self.service.files:
@@ -311,12 +311,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send(b"not here", "text/plain", 404)
 
     def file(self, data: bytes, tag: str = '"one"') -> None:
-        """Send a part of a file as asked, or the whole of it."""
-        said = self.headers.get("Range", "")
-        if not said:
+        """Send the requested range of a file, or all of it."""
+        span = self.headers.get("Range", "")
+        if not span:
             self.send(data, "image/tiff")
             return
-        first, last = (int(n) for n in said.removeprefix("bytes=").split("-"))
+        first, last = (int(n) for n in span.removeprefix("bytes=").split("-"))
         piece = data[first : last + 1]
         self.send(
             piece,
@@ -326,11 +326,11 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def redirect(self, to: str) -> None:
-        """Send elsewhere."""
+        """Send a redirect."""
         self.send(b"", "x", 302, {"Location": to})
 
     def drip(self) -> None:
-        """Send one byte, and another, and another."""
+        """Send one byte at a time, slowly."""
         self.send_response(200)
         self.send_header("Content-Length", "1000000")
         self.end_headers()
@@ -339,7 +339,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.05)
 
     def send(self, body: bytes, kind: str, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        """Send an answer and write it down."""
+        """Send an answer and log it."""
         self.service.sent.append(Sent(self.command, self.path, self.headers.get("Range", ""), len(body)))
         try:
             self.send_response(status)
@@ -378,7 +378,7 @@ class Server:
         self._http.server_close()
 
     def bytes_sent(self) -> int:
-        """What was sent so far."""
+        """Bytes sent so far."""
         return sum(one.bytes for one in self.service.sent)
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 CORE_LINES = 410
 PAGE_LINES = {"app.py": 60, "serve.py": 40}
 COMPONENTS = (
-    "ui/components/"  # a package of its own: it keeps the browser's news in its own slot of the session state
+    "ui/components/"  # a separate package: it keeps events of the browser in its own key of the session state
 )
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
@@ -107,7 +107,7 @@ def test_pages_and_core_files_are_short() -> None:
         for path, limit in limits.items()
         if len(sources()[path].splitlines()) > limit
     }
-    assert not long, "is it one room, or two?"
+    assert not long, "split this file"
 
 
 @cache
@@ -131,7 +131,7 @@ def users_of(*prefixes: str) -> set[str]:
     }
 
 
-def test_the_search_for_names_sees_each_way_of_writing_them() -> None:
+def test_every_way_of_writing_a_name_is_found() -> None:
     assert "st.cache_data" in names("import streamlit as st\n@st.cache_data(max_entries=2)\ndef f(): ...")
     assert "st.session_state" in names("from streamlit import session_state")
     assert any(name.startswith("st.query_params") for name in names("st.query_params.get('a')"))
@@ -185,7 +185,7 @@ def test_a_download_button_does_not_rerun_the_page() -> None:
     assert len(calls) > 5
     for path, line, words in calls:
         assert "on_click" in words and ast.literal_eval(words["on_click"]) == "ignore", (
-            f'{path}:{line}: st.download_button wants on_click="ignore"'
+            f'{path}:{line}: st.download_button needs on_click="ignore"'
         )
 
 
@@ -198,7 +198,7 @@ def test_no_stored_file_contains_a_local_path() -> None:
     homes = ("/home/", "/root/", "/Users/", "/work/")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
-        pytest.skip("not a git checkout, so what is kept cannot be told from what is not")
+        pytest.skip("not a git checkout, so tracked files are unknown")
     texts = (".py", ".md", ".toml", ".txt", ".json", ".ipynb", ".yaml", ".ts", "Makefile", "run", "browser")
     kept = [
         ROOT / path

@@ -1,4 +1,4 @@
-"""Processes that outlive whoever started them: there or not, whoever asks, however they end."""
+"""Background processes that outlive the process that started them."""
 
 import os
 import signal
@@ -22,18 +22,18 @@ def wait_until(what, seconds=20):
 
 @pytest.fixture
 def a_package(tmp_path, monkeypatch):
-    """A `core` of our own, so that nothing heavy is started."""
+    """A small stand-in for `core`, so that processes start quickly."""
     (tmp_path / "root" / "core").mkdir(parents=True)
     (tmp_path / "root" / "core" / "__main__.py").write_text("import sys\nexec(sys.argv[1])\n")
     monkeypatch.setattr(background, "ROOT", tmp_path / "root")
     return tmp_path / "job"
 
 
-def test_alive_until_killed_and_its_words_are_kept(a_package: Path):
+def test_a_process_is_alive_until_killed_and_its_output_is_kept(a_package: Path):
     assert not alive(a_package)
     launch(a_package, ["import os, time; print(os.getpid(), flush=True); time.sleep(60)"])
     assert alive(a_package)
-    assert alive(a_package), "asking twice must not disturb"
+    assert alive(a_package), "asking again must not affect it"
     with pytest.raises(BackgroundError, match="already"):
         launch(a_package, ["print('second')"])
     wait_until(lambda: last_words(a_package))

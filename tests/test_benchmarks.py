@@ -1,4 +1,4 @@
-"""Benchmarks run as their first lines say, without more said to Python."""
+"""Benchmarks run as their docstrings say, without PYTHONPATH."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""Tests of browser and data packs skip without them; a browser test skipped in CI fails the run."""
+"""Tests that need a browser or data packs skip without them; in CI a skipped browser test fails the run."""
 
 import os
 import re

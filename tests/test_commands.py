@@ -54,9 +54,7 @@ def test_the_app_needs_no_test_tools(fresh: Path) -> None:
     assert "requirements.lock" in test and len(stamps(test)) == 2 and stamps(app) == stamps(test)[:1]
 
 
-def test_what_is_installed_is_not_installed_again_until_something_changes(
-    fresh: Path, tmp_path: Path
-) -> None:
+def test_nothing_is_reinstalled_until_requirements_change(fresh: Path, tmp_path: Path) -> None:
     (fresh / ".venv").mkdir()
     for stamp in stamps(dry_run(fresh, "test")):
         (fresh / stamp).touch()
@@ -120,7 +118,7 @@ def test_beside_a_busy_port_the_next_free_one_serves_and_is_named() -> None:
             busy.bind(("127.0.0.1", 8501))
             busy.listen()
         except OSError:
-            pass  # taken by somebody else: as good
+            pass  # taken by another process, which serves as well
         process, output = start()
         stack.callback(end, process)
         url = re.search(r"http://127\.0\.0\.1:(\d+)", output)

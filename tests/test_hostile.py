@@ -1,6 +1,6 @@
-"""Hundreds of hostile files through every door that takes files: a sentence each, in little time and memory.
+"""Hundreds of hostile files at every entry point: each is refused clearly, in little time and memory.
 
-The doors of tables and zips are in test_hostile_tables.py and test_hostile_packs.py.
+Tables and zips are in test_hostile_tables.py and test_hostile_packs.py.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ WEIGHTS, IMAGERY, TEXTS, LINKS = (
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Hold what happens inside to this module's limits."""
+    """Assert that the block stays within the limits of time and memory."""
     here = psutil.Process()
     before, started, used = here.memory_info().rss, time.monotonic(), time.process_time()
     yield
-    assert time.process_time() - used < 5, "the server itself was busy"
+    assert time.process_time() - used < 5, "this process used too much time"
     assert time.monotonic() - started < SECONDS * 3
     assert here.memory_info().rss - before < MEGABYTES * 2**20
 
 
 def refused(door: Callable[[], Any]) -> None:
-    """Expect one sentence."""
+    """Assert that a call is refused with a clear error."""
     with bounded(), pytest.raises(ExplorerError) as refusal:
         door()
-    said = str(refusal.value)
-    assert said.endswith((".", ")"))
-    assert 20 < len(said) < 600
-    assert "\n" not in said
-    assert "Traceback" not in said
+    message = str(refusal.value)
+    assert message.endswith((".", ")"))
+    assert 20 < len(message) < 600
+    assert "\n" not in message
+    assert "Traceback" not in message
 
 
 def test_there_are_more_than_a_hundred() -> None:
@@ -90,7 +90,7 @@ def test_imagery_in_the_mask_lab(name: str) -> None:
 
 @pytest.mark.parametrize("name", IMAGERY)
 def test_my_imagery(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stored for a job and planned: what is stored must be refused by the plan or by its tiles."""
+    """Stored for a job and planned: files that are stored must be refused by the plan or by its tiles."""
     from core.engine.embedding.plan import make_plan
     from core.engine.embedding.spec import EmbeddingSpec
     from core.geo import TileSpec, open_source

@@ -1,5 +1,5 @@
-"""Hostile files through the doors that the other files of this kind do not try: search by image, the HTTP
-service, the Globe's uploads of tables and labels, and weights on the command line."""
+"""Hostile files at the remaining entry points: search by image, the HTTP service, the Globe's uploads of
+tables and labels, and weights on the command line."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_the_http_service(name: str, service: Service) -> None:
     with bounded(), pytest.raises(ServiceError) as refusal:
         service.client.embed([IMAGERY[name]], gsd_m=10.0)
     assert refusal.value.status == 422
-    said = str(refusal.value)
-    assert said.endswith((".", ")"))
-    assert "\n" not in said and "Traceback" not in said
+    message = str(refusal.value)
+    assert message.endswith((".", ")"))
+    assert "\n" not in message and "Traceback" not in message
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -93,6 +93,6 @@ def test_weights_on_the_command_line(name: str, tmp_path: Path, capsys: pytest.C
     path.write_bytes(WEIGHTS[name])
     with bounded():
         assert main(["reconstruct", "globe", "--model", str(path), "--out", str(tmp_path)]) == 2
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    assert len(said.splitlines()) == 1
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    assert len(message.splitlines()) == 1

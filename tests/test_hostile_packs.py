@@ -78,8 +78,8 @@ def test_on_the_command_line(name: str, tmp_path: Path, capsys: pytest.CaptureFi
     ):
         with bounded():
             assert main(command) == 2
-        said = capsys.readouterr().err
-        assert "Traceback" not in said and "root:" not in said
+        message = capsys.readouterr().err
+        assert "Traceback" not in message and "root:" not in message
 
 
 def test_weights_whose_pickle_is_a_link_are_refused(tmp_path: Path) -> None:

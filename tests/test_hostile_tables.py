@@ -96,9 +96,9 @@ def test_on_the_command_line(
     path.write_bytes(TABLES[name])
     with bounded():
         assert main([verb[0], str(path), *verb[1:]]) == 2
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    assert len(said.splitlines()) == 1
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    assert len(message.splitlines()) == 1
 
 
 def manifests() -> dict[str, bytes]:
@@ -173,7 +173,7 @@ def open_globe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
 
 def test_the_whole_table_is_as_it_should_be(tmp_path: Path) -> None:
-    """Without this the others might be refused for the wrong reason."""
+    """Otherwise the others might be refused for the wrong reason."""
     path = tmp_path / "t.parquet"
     path.write_bytes(whole())
     table = open_table(path)

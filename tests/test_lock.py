@@ -1,4 +1,4 @@
-"""The lock files: every package that is installed, with its exact version and the hashes of its files."""
+"""The lock files: every installed package with its exact version and file hashes."""
 
 import importlib.metadata
 import re

@@ -1,4 +1,4 @@
-"""Masks: exact ratios, the same on every machine, and a text form that comes back as it went."""
+"""Masks: exact ratios, the same on every machine, and a text form that round-trips."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ specs = st.builds(
 )
 
 
-def drawn(mask: Mask) -> str:
+def as_text(mask: Mask) -> str:
     return "/".join("".join(".#"[int(cell)] for cell in row) for row in mask.hidden)
 
 
@@ -46,7 +46,7 @@ STORED = {
 
 @pytest.mark.parametrize("text", STORED)
 def test_a_link_gives_the_mask_that_it_gave_when_it_was_recorded(text: str) -> None:
-    assert drawn(make_mask(mask_from_text(text), 8, 8)) == STORED[text]
+    assert as_text(make_mask(mask_from_text(text), 8, 8)) == STORED[text]
 
 
 @pytest.mark.parametrize("kind", EXACT)
@@ -54,13 +54,13 @@ def test_a_link_gives_the_mask_that_it_gave_when_it_was_recorded(text: str) -> N
 @pytest.mark.parametrize("ratio", [0, 0.01, 1 / 3, 0.5, 0.75, 0.9999, 1])
 def test_the_ratio_is_exact_where_the_kind_says_so(kind: str, grid: tuple[int, int], ratio: float) -> None:
     rows, cols = grid
-    wanted = round(rows * cols * round(ratio, 4))
+    expected = round(rows * cols * round(ratio, 4))
     for size in (0, 3):
         for seed in (0, 11):
             mask = make_mask(MaskSpec(kind, ratio, seed, size=size), rows, cols)
             assert mask.hidden.shape == grid
-            assert mask.hidden.sum() == wanted
-            assert len(mask.keep) == rows * cols - wanted
+            assert mask.hidden.sum() == expected
+            assert len(mask.keep) == rows * cols - expected
 
 
 @pytest.mark.parametrize("kind", ["random", "blob", "stripes", "centre", "border"])
@@ -71,7 +71,7 @@ def test_a_higher_ratio_hides_the_same_cells_and_more(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["random", "block", "stripes", "blob"])
 def test_another_seed_gives_another_mask_and_the_same_seed_the_same(kind: str) -> None:
-    masks = [drawn(make_mask(MaskSpec(kind, 0.5, seed), 14, 14)) for seed in (0, 1, 2, 0)]
+    masks = [as_text(make_mask(MaskSpec(kind, 0.5, seed), 14, 14)) for seed in (0, 1, 2, 0)]
     assert len(set(masks)) == 3
     assert masks[0] == masks[3]
 

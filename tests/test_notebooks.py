@@ -1,4 +1,4 @@
-"""The notebooks: what they import exists, what is saved in them can be read, and their findings repeat."""
+"""The notebooks: imports exist, saved outputs are readable, and findings are reproducible."""
 
 import ast
 import importlib
@@ -46,7 +46,7 @@ def test_imported_names_exist(notebook: Path) -> None:
 
 @every
 def test_a_saved_notebook_reads_as_a_chapter(notebook: Path) -> None:
-    """It asks a question, links to a paper, says how to run it, and keeps a picture and a finding."""
+    """It has a question, a link to a paper, instructions, a picture and a finding."""
     text = "\n".join("".join(cell["source"]) for cell in cells(notebook, "markdown"))
     assert "**Question.**" in text and "**To run it:**" in text
     assert re.search(r"\]\(https://(arxiv|doi)\.org/", text)
@@ -85,21 +85,25 @@ def repeat(notebook: Path) -> None:
 
 @every
 def test_a_finding_lies_inside_its_interval(notebook: Path) -> None:
-    said = findings([printed(cell["outputs"]) for cell in cells(notebook, "code")])
-    stated = [[float(number) for number in found] for line in said for found in INTERVAL.findall(line)]
+    printed_findings = findings([printed(cell["outputs"]) for cell in cells(notebook, "code")])
+    stated = [
+        [float(number) for number in found] for line in printed_findings for found in INTERVAL.findall(line)
+    ]
     assert all(low <= value <= high for value, low, high in stated), stated
 
 
 def test_quoted_claims_are_the_recorded_ones() -> None:
     """Fails where `core papers --record` has measured again and the notebook still quotes the old numbers."""
-    said = findings([printed(cell["outputs"]) for cell in cells(FOLDER / "03_three_papers.ipynb", "code")])
-    same_findings(said, [f"Finding: {claim.sentence()}" for claim in read_claims()])
+    printed_findings = findings(
+        [printed(cell["outputs"]) for cell in cells(FOLDER / "03_three_papers.ipynb", "code")]
+    )
+    same_findings(printed_findings, [f"Finding: {claim.sentence()}" for claim in read_claims()])
 
 
 def test_the_findings_on_the_bundled_table_repeat(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The cells of notebook 8 that measure the table of the Globe, run anew."""
+    """The cells of notebook 8 that measure the table of the Globe, run again."""
     code = cells(FOLDER / "08_globe.ipynb", "code")
     measures = next(cell for cell in code if findings([printed(cell["outputs"])]))
     opens = next(cell for cell in code if "open_table(world)" in "".join(cell["source"]))
@@ -108,7 +112,7 @@ def test_the_findings_on_the_bundled_table_repeat(
     monkeypatch.setattr("sys.path", sys.path.copy())
     for cell in (code[0], opens):
         exec("".join(cell["source"]).replace("%matplotlib inline", ""), names)
-    names["lon"], names["lat"] = names["table"].lonlat.T  # a cell between them draws and projects it too
+    names["lon"], names["lat"] = names["table"].lonlat.T  # a cell between them plots and projects it too
     exec("".join(measures["source"]), names)
     same_findings(findings([printed(measures["outputs"])]), findings([capsys.readouterr().out]))
 

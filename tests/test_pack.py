@@ -97,8 +97,8 @@ def test_the_size_of_torch_is_reported_apart(tmp_path: Path, capsys: pytest.Capt
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(bytes(megabytes * 1_000_000))
     pack.report(tmp_path)
-    said = capsys.readouterr().out
-    assert "70.0 MB  wheels of torch" in said and "15.0 MB  beyond torch" in said
+    printed = capsys.readouterr().out
+    assert "70.0 MB  wheels of torch" in printed and "15.0 MB  beyond torch" in printed
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

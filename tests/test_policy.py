@@ -111,16 +111,16 @@ def test_a_policy_added_to_the_table_works_in_every_text_form(monkeypatch: pytes
 
 
 def test_a_res_at_the_end_of_its_range_is_called_clipped() -> None:
-    def said(policy: str, gsd_m: float) -> str:
+    def described(policy: str, gsd_m: float) -> str:
         chosen = policy_from_text(policy)
         res = res_for(chosen, gsd_m=gsd_m, native_gsd_m=10, input_px=224, res_range=RANGE)
         return res_text(chosen, res, gsd_m=gsd_m, native_gsd_m=10)
 
-    assert [said("training_range", gsd_m) for gsd_m in (5, 10, 80)] == [
+    assert [described("training_range", gsd_m) for gsd_m in (5, 10, 80)] == [
         "2.23, clipped",
         "2.5",
         "4.98, clipped",
     ]
-    assert said("log_gsd", 10) == "3.5"
-    assert said("log_gsd", 20_000) == "8, clipped" and said("log_gsd", 0.05) == "0.5, clipped"
-    assert said("native_gsd", 80) == "80" and said("manual-7", 80) == "7"
+    assert described("log_gsd", 10) == "3.5"
+    assert described("log_gsd", 20_000) == "8, clipped" and described("log_gsd", 0.05) == "0.5, clipped"
+    assert described("native_gsd", 80) == "80" and described("manual-7", 80) == "7"

@@ -19,7 +19,7 @@ def test_the_two_commands_come_first() -> None:
     assert [line.split("#")[0].strip() for line in first if line] == ["make app", "make test"]
 
 
-def test_every_make_word_is_there() -> None:
+def test_every_make_target_exists() -> None:
     words = set(re.findall(r"`?make ([a-z]+)", README))
     listed = subprocess.run(
         ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -27,7 +27,7 @@ def test_every_make_word_is_there() -> None:
     assert words <= {line.split()[0] for line in listed.splitlines()}
 
 
-def test_every_command_line_is_understood() -> None:
+def test_every_command_line_is_valid() -> None:
     lines = [
         line
         for line in README.splitlines()
@@ -38,7 +38,7 @@ def test_every_command_line_is_understood() -> None:
         build_parser().parse_args(shlex.split(line)[3:])
 
 
-def test_every_file_that_it_names_is_there() -> None:
+def test_every_file_that_it_names_exists() -> None:
     named = set(re.findall(r"`([A-Za-z_-]+\.(?:md|cff)|LICENSE)`|\]\(([\w./-]+)\)", README))
     named = {name for pair in named for name in pair if name}
     assert named
@@ -54,7 +54,7 @@ def test_the_reconstruction_leads_every_fill(tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.slow
-def test_the_python_runs_as_it_stands() -> None:
+def test_the_python_code_runs_unchanged() -> None:
     scope: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(compile(block, "README", "exec"), scope)

@@ -1,4 +1,4 @@
-"""The view: it comes back whole from a link, JSON, a cell and a command, and no link can break it."""
+"""The view: restored in full from a link, JSON, a cell and a command; invalid links never raise."""
 
 import ast
 import shlex
@@ -86,27 +86,27 @@ def test_the_cell_builds_equal_specs(view: PageView) -> None:
 
 
 @pytest.mark.slow
-def test_the_cell_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_cell_runs_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(DEFAULT.to_python(), "cell", "exec"), {})
     assert "scale_mae_tiny" in capsys.readouterr().out
 
 
 @given(views)
-def test_the_command_says_everything_that_the_view_does(view: PageView) -> None:
+def test_the_command_contains_every_setting_of_the_view(view: PageView) -> None:
     words = shlex.split(view.to_command())
     assert words[:4] == ["python", "-m", "core", "reconstruct"]
-    said = dict(
+    options = dict(
         word.split("=", 1) if "=" in word else (word, words[at + 1])
         for at, word in enumerate(words)
         if word.startswith("--")
     )
-    mask = mask_from_text(said["--mask"])
-    if "--ratio" in said:
-        mask = MaskSpec(mask.kind, float(said["--ratio"]), int(said.get("--seed", 0)))
+    mask = mask_from_text(options["--mask"])
+    if "--ratio" in options:
+        mask = MaskSpec(mask.kind, float(options["--ratio"]), int(options.get("--seed", 0)))
     assert mask == view.mask
     place = {"--window": view.tile.window, "--at": view.tile.lonlat, "--rgb": view.tile.rgb}
     for name, value in place.items():
-        assert (tuple(map(float, said[name].split(","))) if name in said else None) == value
+        assert (tuple(map(float, options[name].split(","))) if name in options else None) == value
 
 
 def test_the_command_of_a_plain_view_is_plain() -> None:
@@ -229,7 +229,7 @@ SHA256 = {"scale_mae_tiny": "df4c609403c1" + "0" * 52, "mae_large": "", "broken.
 def test_a_link_made_with_other_weights_says_so(params: dict[str, str], sentences: list[str]) -> None:
     restored = view_from_params(params, DEFAULT, models=set(SHA256), weights=SHA256.__getitem__)
     assert len(restored.ignored) == len(sentences)
-    assert all(part in said for part, said in zip(sentences, restored.ignored, strict=True))
+    assert all(part in message for part, message in zip(sentences, restored.ignored, strict=True))
     if sentences:
         assert restored.view.weights_hash == ""
 

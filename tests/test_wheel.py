@@ -1,4 +1,4 @@
-"""The wheel in an environment of its own: import name, packaged data, and no path back to the checkout."""
+"""The wheel in an environment of its own: import name, packaged data, and independence of the checkout."""
 
 import ast
 import json
@@ -20,7 +20,7 @@ WORLD_ROWS_AT_LEAST = 1000
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a new environment that holds the wheel, with this environment's libraries behind it."""
+    """The Python of a new environment with the wheel; other libraries come from this environment."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [
         sys.executable,
@@ -100,10 +100,12 @@ def test_a_notebook_needs_one_import(python: Path, tmp_path: Path) -> None:
 
 def test_the_command_has_every_verb_and_reconstructs(python: Path, tmp_path: Path) -> None:
     command = str(python.with_name("earth-mae"))
-    said = in_it(python, command, "--help", folder=tmp_path)
+    helped = in_it(python, command, "--help", folder=tmp_path)
     verbs = {module.name for module in pkgutil.iter_modules([str(ROOT / "core/cli/verbs")])}
-    assert said.returncode == 0 and verbs <= set(re.findall(r"[a-z]+", said.stdout)), said.stderr[-2000:]
-    assert "earth-mae models" in said.stdout and "python -m core" not in said.stdout
+    assert helped.returncode == 0 and verbs <= set(re.findall(r"[a-z]+", helped.stdout)), helped.stderr[
+        -2000:
+    ]
+    assert "earth-mae models" in helped.stdout and "python -m core" not in helped.stdout
     made = in_it(
         python,
         command,
@@ -154,8 +156,8 @@ def test_what_is_pinned_lies_in_the_ranges_of_the_metadata() -> None:
     ranges = [Requirement(text) for text in texts]
     unpinned = {"affine", "shapely", "uvicorn", "python-multipart", "anywidget"}
     """They come with rasterio, geopandas, Streamlit and leafmap."""
-    unpinned |= {"onnx", "onnxruntime", "tokenizers", "dask", "rioxarray"}  # the app does without these
-    unpinned |= {"ray"}  # nor do tests other than slow ones need this
+    unpinned |= {"onnx", "onnxruntime", "tokenizers", "dask", "rioxarray"}  # the app does not need these
+    unpinned |= {"ray"}  # only slow tests need it
     assert {range_.name for range_ in ranges} - set(pins) <= unpinned
     assert [
         f"{range_} does not hold {pins[range_.name]}"

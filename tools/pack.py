@@ -39,7 +39,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 class Platform(NamedTuple):
-    """What markers in the lock file are told about a platform, and the tags of wheels that run there."""
+    """A platform: variables for the markers in the lock file, and the tags of its wheels."""
 
     markers: Mapping[str, str]
     tags: tuple[str, ...]
@@ -118,7 +118,7 @@ starting, and read program/SECURITY.md first. Worksheets and answers are in the 
 
 
 def main() -> int:
-    """Write the pack and print what it weighs."""
+    """Write the pack and print its size."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "pack")
     parser.add_argument(
@@ -156,17 +156,17 @@ def main() -> int:
 
 
 def here() -> str:
-    """The platform that runs this."""
+    """Return the platform of this machine."""
     return {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
 
 
 def is_native(platform: str, python: str) -> bool:
-    """Whether a platform and Python version are those that run this."""
+    """Whether a platform and Python version are those of this process."""
     return (platform, python) == (here(), f"{sys.version_info.major}.{sys.version_info.minor}")
 
 
 def program(folder: Path) -> None:
-    """Copy what git has of the program, except LEFT_OUT."""
+    """Copy the tracked files of the program, except LEFT_OUT."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--", *(f":!{name}" for name in LEFT_OUT)],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -195,7 +195,7 @@ def wheels(folder: Path, platform: str, python: str, index: str) -> None:
     constraints = folder / "constraints.txt"
     constraints.write_text("\n".join(re.findall(r"^([\w.-]+==[^\s\\;]+)", locked, re.MULTILINE)) + "\n")
     pinned = re.findall(r"^(torch(?:vision)?==\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    # what torch needs is in the lock, except CUDA's packages, which pip finds for its own platform only
+    # the lock has what torch needs, except CUDA's packages, which pip finds for its own platform only
     how = ["-c", str(constraints), "--find-links", str(folder)] if native else ["--no-deps"]
     _pip(*collect, *how, *(("--extra-index-url", index) if index else ()), *pinned)
     constraints.unlink()
@@ -204,7 +204,7 @@ def wheels(folder: Path, platform: str, python: str, index: str) -> None:
 
 
 def environment(platform: str, python: str) -> dict[str, str]:
-    """What markers are told about another platform and Python version."""
+    """Return the variables of markers for another platform and Python version."""
     return {**PLATFORMS[platform].markers, "python_version": python, "python_full_version": f"{python}.99"}
 
 
@@ -214,7 +214,7 @@ def needed(lock: str, environment: Mapping[str, str] = {}) -> str:
     Left out are those of NOT_NEEDED, and those whose marker excludes the `environment` (variables that
     differ from this process's). Raises ValueError if an entry to leave out is missing.
     """
-    told = {**cast("dict[str, str]", default_environment()), **environment}
+    variables = {**cast("dict[str, str]", default_environment()), **environment}
     absent = set(NOT_NEEDED)
     kept: list[str] = []
     for entry in re.split(r"^(?=[\w.-]+==)", lock, flags=re.MULTILINE):
@@ -223,7 +223,7 @@ def needed(lock: str, environment: Mapping[str, str] = {}) -> str:
         name = pin.split("==")[0].replace("-", "_")
         if name in absent:
             absent.remove(name)
-        elif not marker or Marker(marker).evaluate(told):
+        elif not marker or Marker(marker).evaluate(variables):
             kept.append(pin + rest + behind)
     if absent:
         raise ValueError(

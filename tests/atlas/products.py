@@ -1,4 +1,4 @@
-"""Small files in the layout of each published product, built from its own documentation.
+"""Small files in the layout of each published product, written from its documentation.
 
 Every builder returns the path to open, the vectors, and the outlines of the rows as (n, 4, 2) corners in the
 product's CRS (None for tables). No file is copied from a publisher.
@@ -33,7 +33,7 @@ GEOEMB = {
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """A file of a product and what must be read from it."""
+    """A file of a product and the content that must be read from it."""
 
     path: Path
     source: str | None

@@ -28,10 +28,10 @@ def columns():
 
 
 def test_geojson_holds_outlines_and_values(table, columns):
-    said = json.loads(geojson(table, columns, about={"title": "rivers"}))
-    assert said["about"] == {"title": "rivers"}
-    assert len(said["features"]) == 300
-    first, eighth = said["features"][0], said["features"][7]
+    collection = json.loads(geojson(table, columns, about={"title": "rivers"}))
+    assert collection["about"] == {"title": "rivers"}
+    assert len(collection["features"]) == 300
+    first, eighth = collection["features"][0], collection["features"][7]
     assert first["properties"]["mark"] == "yes" and first["properties"]["probability"] == 0
     assert "probability" not in eighth["properties"]
     assert shapely.geometry.shape(first["geometry"]).contains(shapely.Point(table.lonlat[0]))
@@ -74,7 +74,7 @@ def test_a_crowded_tile_stays_small(table, columns, tmp_path, monkeypatch):
     assert len(gpd.read_file(path, engine="pyogrio", ZOOM_LEVEL=0)) <= 10
 
 
-def test_cog_paints_each_tile_with_its_value(table, columns):
+def test_a_cog_fills_each_tile_with_its_value(table, columns):
     import rasterio
     from rasterio.io import MemoryFile
 
@@ -109,14 +109,14 @@ def test_rows_with_a_centre_only_become_points():
             np.eye(3, dtype=np.float32), {"centre_lon": [1.0, 2.0, np.nan], "centre_lat": [3.0, 4.0, np.nan]}
         )
     )
-    said = json.loads(geojson(table, {"probability": np.array([0.1, 0.2, 0.3], np.float32)}))
-    assert [feature["geometry"] for feature in said["features"]] == [
+    collection = json.loads(geojson(table, {"probability": np.array([0.1, 0.2, 0.3], np.float32)}))
+    assert [feature["geometry"] for feature in collection["features"]] == [
         {"type": "Point", "coordinates": [x, x + 2]} for x in (1, 2)
     ]
     assert cog(table, {"probability": np.array([0.1, 0.2, 0.3], np.float32)})[:2] == b"II"
 
 
-def test_what_cannot_be_a_map_is_said(table, columns, monkeypatch):
+def test_tables_that_cannot_be_mapped_are_reported(table, columns, monkeypatch):
     nowhere = EmbeddingTable.from_rows(make_rows(np.eye(3, dtype=np.float32), {}))
     for write in (geojson, geoparquet, cog):
         with pytest.raises(TableError, match="does not say where its rows are"):

@@ -1,4 +1,4 @@
-"""Foreign layouts, each as a synthetic file with that product's columns."""
+"""Layouts of other publishers, each as a synthetic file with that product's columns."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Every product is opened without being told what it is, with its vectors and its places."""
+"""Every product is recognised and opened with its vectors and places."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_bounds_choose_rows_of_a_table(tmp_path):
 
 def test_a_folder_of_tiles_is_one_table(tmp_path):
     first = tessera_npy(tmp_path)
-    assert len(open_table(first.path.parent)) == 4, "the scales are no tile of their own"
+    assert len(open_table(first.path.parent)) == 4, "scales must not count as a tile"
     product = products.tessera_geotiff(tmp_path / "tiles")
     shutil.copy(product.path, product.path.with_name("grid_0.25_52.05_2024.tiff"))
     products.write_geotiff(
@@ -171,7 +171,7 @@ def refusal(path: Path) -> str:
     return text
 
 
-def test_another_version_of_a_product_is_refused_in_a_sentence(tmp_path):
+def test_another_version_of_a_product_is_refused(tmp_path):
     product = alphaearth(tmp_path)
     names = [f"A{band:02d}" for band in range(72)]
     products.write_geotiff(product.path, np.zeros((72, 4, 4), np.int8), None, product.transform, names=names)
@@ -232,7 +232,7 @@ def test_a_store_with_another_convention_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("attributes", "said"),
+    ("attributes", "message"),
     [
         ({"geoemb:dimensions": 64}, "declares 64 dimensions, but its vectors have 128"),
         (
@@ -241,8 +241,8 @@ def test_a_store_with_another_convention_says_so(tmp_path):
         ),
     ],
 )
-def test_a_store_that_contradicts_itself(tmp_path, attributes, said):
-    assert said in refusal(tessera_zarr(tmp_path, attributes=attributes).path)
+def test_a_store_that_contradicts_itself(tmp_path, attributes, message):
+    assert message in refusal(tessera_zarr(tmp_path, attributes=attributes).path)
 
 
 def test_a_store_without_the_convention(tmp_path):
@@ -299,7 +299,7 @@ def test_geoparquet_without_a_crs(tmp_path):
         assert np.isfinite(table.lonlat).all() == known
 
 
-def test_a_picture_is_no_product(tmp_path):
+def test_a_picture_is_not_a_product(tmp_path):
     from rasterio.transform import Affine
 
     products.write_geotiff(tmp_path / "a.tif", np.zeros((3, 8, 8), np.uint8), None, Affine.identity())

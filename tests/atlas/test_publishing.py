@@ -1,4 +1,4 @@
-"""What is written can be read back unchanged, here and by the programs of others."""
+"""Published files are read back unchanged, here and by other programs."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_patch_rasters_are_chips(tmp_path):
     assert json.loads((tmp_path / "a.collection.json").read_text())["emb:type"] == "chip"
 
 
-def test_an_area_and_what_cannot_be_written(tmp_path, capsys, monkeypatch):
+def test_an_area_is_converted_and_invalid_requests_are_reported(tmp_path, capsys, monkeypatch):
     product = alphaearth(tmp_path, size=(20, 30))
     table = open_table(product.path)
     west, south = table.lonlat.min(axis=0)
@@ -124,13 +124,13 @@ def test_an_area_and_what_cannot_be_written(tmp_path, capsys, monkeypatch):
     converted(product.path, tmp_path / "a.tif", area)
     inside = ((table.lonlat >= (west, south)) & (table.lonlat <= (east, north))).all(axis=1)
     assert abs(len(open_table(tmp_path / "a.tif")) - inside.sum()) <= 0.1 * inside.sum()
-    for words, said in (
+    for words, message in (
         (["--out", "a.shp"], "end --out in .parquet, .tif, .zarr or .pmtiles"),
         (["--out", str(tmp_path / "b.tif"), "--bounds", "1,2"], "is not four numbers"),
         (["--out", str(tmp_path / "b.tif"), "--bounds", "100,0,101,1"], "lies in that area"),
     ):
         assert main(["convert", str(product.path), *words]) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     monkeypatch.setattr("core.atlas.store.grid_rows.MAX_ROWS", 100)
     for end in ("tif", "parquet"):
         assert main(["convert", str(product.path), "--out", str(tmp_path / f"c.{end}")]) == 2

@@ -118,7 +118,7 @@ def test_new_results_appear_without_a_reload(local_page: Page, place):
     assert len(exported(local_page, "CSV").splitlines()) == before + 1
 
 
-def test_a_fresh_machine_gives_a_number_of_ones_own(local_page: Page, serve, tmp_path):
+def test_a_new_installation_gives_a_first_result_of_its_own(local_page: Page, serve, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EARTH_MAE_CACHE", str(tmp_path / "cache"))

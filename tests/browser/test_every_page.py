@@ -101,13 +101,13 @@ def test_all_pages_are_here() -> None:
 
 @pytest.mark.parametrize("name", USES)
 def test_the_console_says_nothing(local_page: Page, used: Callable[[str], Page], name: str) -> None:
-    said: list[str] = []
+    errors: list[str] = []
     local_page.on(
         "console",
-        lambda line: said.append(f"{line.text} {line.location['url']}") if line.type == "error" else None,
+        lambda line: errors.append(f"{line.text} {line.location['url']}") if line.type == "error" else None,
     )
     used(name)
-    assert said == []
+    assert errors == []
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,11 @@ def scene(local_page: Page, serve: Callable[..., str]) -> Locator:
     return opened(local_page, serve("globe_server.py"))
 
 
-def told(page: Page, **wanted: Any) -> dict[str, Any]:
+def state_with(page: Page, **expected: Any) -> dict[str, Any]:
     """What Python says, once it says what is wanted."""
-    test = " && ".join(f"told[{json.dumps(name)}] === {json.dumps(value)}" for name, value in wanted.items())
+    test = " && ".join(
+        f"told[{json.dumps(name)}] === {json.dumps(value)}" for name, value in expected.items()
+    )
     page.wait_for_function(
         "() => { const told = JSON.parse(document.querySelector('code').innerText); "
         f"return {test or 'true'}; }}"
@@ -71,10 +73,10 @@ def colourful(scene: Locator) -> int:
 @pytest.mark.parametrize(("side", "x"), [("globe", 0.25), ("plane", 0.9)])
 def test_a_lasso_counts_what_python_counts(local_page: Page, scene: Locator, side: str, x: float) -> None:
     lasso(local_page, scene, x, 0.5, 100)
-    said = told(local_page, kind="lasso", side=side)
-    assert said["count"] == said["own"] > 20
-    assert said["ids_agree"]
-    expect(local_page.locator(".counted")).to_have_text(f"{said['count']:,} of 3,000 selected")
+    state = state_with(local_page, kind="lasso", side=side)
+    assert state["count"] == state["own"] > 20
+    assert state["ids_agree"]
+    expect(local_page.locator(".counted")).to_have_text(f"{state['count']:,} of 3,000 selected")
     measures = {
         name: round(
             local_page.evaluate(f"performance.getEntriesByName('linked-globe:{name}').at(-1).duration"), 1
@@ -82,7 +84,7 @@ def test_a_lasso_counts_what_python_counts(local_page: Page, scene: Locator, sid
         for name in ("select", "highlight")
     }
     print(
-        f"{side}, {said['vertices']} corners: membership and colours {measures['select']} ms, drawn on both "
+        f"{side}, {state['vertices']} corners: membership and colours {measures['select']} ms, drawn on both "
         f"sides {measures['highlight']} ms"
     )
     assert measures["select"] < 100  # what the processor does; the frame itself is drawn in software here
@@ -94,15 +96,15 @@ def test_a_box_and_its_undo(local_page: Page, scene: Locator) -> None:
     local_page.mouse.down()
     local_page.mouse.move(*at(scene, 0.75, 0.95), steps=4)
     local_page.mouse.up()
-    first = told(local_page, kind="box", side="plane")
+    first = state_with(local_page, kind="box", side="plane")
     assert first["vertices"] == 4
     assert first["count"] == first["own"] > 0
     lasso(local_page, scene, 0.9, 0.5, 40)
-    told(local_page, kind="lasso")
+    state_with(local_page, kind="lasso")
     local_page.get_by_role("button", name="Undo").click()
-    assert told(local_page, kind="box")["count"] == first["count"]
+    assert state_with(local_page, kind="box")["count"] == first["count"]
     local_page.get_by_role("button", name="Clear selection").click()
-    assert told(local_page, kind="none")["count"] == 0
+    assert state_with(local_page, kind="none")["count"] == 0
 
 
 def test_cells_in_place_of_points_are_coloured_and_selected_as_they_are(
@@ -122,8 +124,8 @@ def test_cells_in_place_of_points_are_coloured_and_selected_as_they_are(
     until(is_drawn)
     whole = seen[-1]
     lasso(local_page, scene, 0.9, 0.5, 60)
-    said = told(local_page, kind="lasso", side="plane")
-    assert said["count"] == said["own"] > 20
+    state = state_with(local_page, kind="lasso", side="plane")
+    assert state["count"] == state["own"] > 20
     until(lambda: 0 < colourful(scene) < whole)
     assert wrong == []
 
@@ -167,20 +169,20 @@ def test_full_screen_and_back(local_page: Page, scene: Locator) -> None:
     box = steady_box(scene)
     assert box["height"] > 0.8 * local_page.evaluate("innerHeight")
     lasso(local_page, scene, 0.25, 0.5, 60)
-    told(local_page, kind="lasso", side="globe")
+    state_with(local_page, kind="lasso", side="globe")
     local_page.get_by_role("button", name="Full screen").click()
     local_page.wait_for_function("document.fullscreenElement === null")
 
 
 def test_a_lasso_around_nothing(local_page: Page, scene: Locator) -> None:
     lasso(local_page, scene, 0.53, 0.06, 15)
-    assert told(local_page, kind="lasso")["count"] == 0
+    assert state_with(local_page, kind="lasso")["count"] == 0
     expect(local_page.locator(".counted")).to_have_text("0 of 3,000 selected")
 
 
 def test_python_selects_across_the_antimeridian(local_page: Page, scene: Locator) -> None:
     local_page.get_by_role("button", name="select Fiji").click()
-    own = told(local_page, kind="box")["own"]
+    own = state_with(local_page, kind="box")["own"]
     assert own > 300
     expect(local_page.locator(".counted")).to_have_text(f"{own:,} of 3,000 selected")
 
@@ -188,9 +190,9 @@ def test_python_selects_across_the_antimeridian(local_page: Page, scene: Locator
 def test_a_lasso_drawn_across_the_antimeridian(local_page: Page, serve: Callable[..., str]) -> None:
     scene = opened(local_page, serve("globe_server.py") + "/?at=180,-17")
     lasso(local_page, scene, 0.25, 0.5, 150)
-    said = told(local_page, kind="lasso", side="globe")
-    assert said["count"] == said["own"] > 300
-    longitudes = [lon for lon, _ in said["polygon"]]
+    state = state_with(local_page, kind="lasso", side="globe")
+    assert state["count"] == state["own"] > 300
+    longitudes = [lon for lon, _ in state["polygon"]]
     assert max(longitudes) - min(longitudes) < 120
     assert max(longitudes) > 180 or min(longitudes) < -180
 
@@ -198,15 +200,15 @@ def test_a_lasso_drawn_across_the_antimeridian(local_page: Page, serve: Callable
 def test_a_lasso_around_a_pole_takes_every_longitude(local_page: Page, serve: Callable[..., str]) -> None:
     scene = opened(local_page, serve("globe_server.py") + "/?at=0,-89.9")
     lasso(local_page, scene, 0.25, 0.5, 210)
-    said = told(local_page, kind="lasso", side="globe")
-    latitudes = np.array([lat for _, lat in said["polygon"]])
+    state = state_with(local_page, kind="lasso", side="globe")
+    latitudes = np.array([lat for _, lat in state["polygon"]])
     rim = latitudes[latitudes > -90]
     assert (latitudes == -90).sum() == 2
     assert np.ptp(rim) < 12
     asked = local_page.request.get(serve("globe_server.py") + "/test/points?n=3000").body()
     own = np.frombuffer(asked[16 : 16 + 8 * 3000], "<f4").reshape(-1, 2)[:, 1]
-    assert 0 < (own < rim.min()).sum() <= said["count"] <= (own < rim.max()).sum()
-    assert said["count"] == said["own"]
+    assert 0 < (own < rim.min()).sum() <= state["count"] <= (own < rim.max()).sum()
+    assert state["count"] == state["own"]
 
 
 def test_a_click_on_the_globe_names_the_point_and_its_picture_is_shown(
@@ -219,13 +221,13 @@ def test_a_click_on_the_globe_names_the_point_and_its_picture_is_shown(
     expect(tip.locator("img")).to_have_attribute("src", "/test/thumb/0")
     local_page.mouse.down()
     local_page.mouse.up()
-    said = told(local_page, kind="click", side="globe")
-    assert said["ids"] == [0]
-    assert said["first"][0] == pytest.approx([-120, -45], abs=1.5)
+    state = state_with(local_page, kind="click", side="globe")
+    assert state["ids"] == [0]
+    assert state["first"][0] == pytest.approx([-120, -45], abs=1.5)
 
 
 def camera_of(page: Page) -> list[Any]:
-    return told(page)["camera"] or ["globe", 10.0, 20.0, 0.0]
+    return state_with(page)["camera"] or ["globe", 10.0, 20.0, 0.0]
 
 
 def rested(page: Page, what: str) -> list[Any]:
@@ -244,7 +246,7 @@ def test_arrow_keys_plus_and_minus_move_the_globe_and_nothing_else(
     local_page.mouse.click(*at(scene, 0.25, 0.5))
     local_page.keyboard.press("ArrowRight")
     rested(local_page, "c[1] > -119")
-    projection = told(local_page)["plane"]
+    projection = state_with(local_page)["plane"]
     for _ in range(2):
         local_page.keyboard.press("ArrowRight")
     east = rested(local_page, "c[1] > -70")  # after all three steps of 20 degrees
@@ -264,7 +266,7 @@ def test_arrow_keys_plus_and_minus_move_the_globe_and_nothing_else(
     local_page.mouse.move(*at(scene, 0.25, 0.4))
     local_page.mouse.wheel(0, -300)
     rested(local_page, "c[3] > 2.2")
-    assert told(local_page)["plane"] == projection
+    assert state_with(local_page)["plane"] == projection
 
 
 def test_a_globe_wider_than_its_map_does_not_shade_the_projection(local_page: Page, scene: Locator) -> None:
@@ -306,7 +308,7 @@ def test_keys_move_the_flat_map_and_the_projection(local_page: Page, scene: Loca
     local_page.mouse.click(*at(scene, 0.75, 0.5))
     local_page.keyboard.press("+")
     local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).plane?.[2] > 0")
-    assert told(local_page)["kind"] in (None, "click", "none")
+    assert state_with(local_page)["kind"] in (None, "click", "none")
 
 
 def test_cells_of_the_flat_map_stay_on_the_map(local_page: Page, serve: Callable[..., str]) -> None:
@@ -333,24 +335,24 @@ def test_a_click_during_a_flight_is_not_lost(local_page: Page, scene: Locator) -
         local_page.get_by_role("button", name=("fly to Europe", "fly to Fiji")[n % 2]).click()
         local_page.wait_for_timeout(300)
         local_page.mouse.click(*at(scene, 0.2 + 0.05 * n, 0.45))
-        said = told(local_page, kind="click", side="globe")
+        state = state_with(local_page, kind="click", side="globe")
         local_page.wait_for_timeout(1500)
-        assert told(local_page)["first"] == said["first"]
+        assert state_with(local_page)["first"] == state["first"]
         local_page.get_by_role("button", name="select Fiji").click()
-        told(local_page, kind="box")
+        state_with(local_page, kind="box")
 
 
 def test_a_click_on_open_sea_names_the_place(local_page: Page, scene: Locator) -> None:
     local_page.mouse.click(*at(scene, 0.12, 0.5))
-    said = told(local_page, kind="click", side="globe")
-    assert said["ids"] == []
-    assert -90 < said["first"][0][0] < 0
+    state = state_with(local_page, kind="click", side="globe")
+    assert state["ids"] == []
+    assert -90 < state["first"][0][0] < 0
 
 
-def test_the_camera_is_told_and_flies(local_page: Page, scene: Locator) -> None:
+def test_python_receives_and_moves_the_camera(local_page: Page, scene: Locator) -> None:
     local_page.get_by_role("button", name="fly to Europe").click()
     local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).camera?.[3] === 2.5")
-    assert told(local_page)["camera"] == ["globe", 10.0, 48.0, 2.5]
+    assert state_with(local_page)["camera"] == ["globe", 10.0, 48.0, 2.5]
     local_page.get_by_role("button", name="Globe or flat").click()
     local_page.wait_for_function(
         "JSON.parse(document.querySelector('code').innerText).camera?.[0] === 'flat'"
@@ -366,7 +368,7 @@ def test_a_button_pressed_while_the_map_still_moves_is_not_lost(
     local_page.mouse.move(*at(scene, 0.25, 0.5))
     local_page.mouse.wheel(0, -300)
     local_page.get_by_role("button", name="select Fiji").click()
-    assert told(local_page, kind="box")["side"] == "globe"
+    assert state_with(local_page, kind="box")["side"] == "globe"
 
 
 def test_recolouring_sends_no_place_again(local_page: Page, scene: Locator) -> None:
@@ -386,7 +388,7 @@ def test_keys_meant_for_the_map_do_not_reach_the_app(local_page: Page, scene: Lo
     expect(local_page.get_by_role("button", name="Move and click")).to_have_attribute("aria-pressed", "true")
 
 
-def test_points_that_do_not_come_are_said(local_page: Page, serve: Callable[..., str]) -> None:
+def test_missing_points_are_reported(local_page: Page, serve: Callable[..., str]) -> None:
     local_page.goto(serve("globe_server.py") + "/?missing")
     expect(local_page.locator(".scene .message")).to_contain_text("reload the page")
     local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).problem !== null")
@@ -403,10 +405,10 @@ def page_without_webgl(playwright: Playwright, browser_type_launch_args: dict[st
     browser.close()
 
 
-def test_without_webgl_python_is_told(page_without_webgl: Page, serve: Callable[..., str]) -> None:
+def test_missing_webgl_is_reported_to_python(page_without_webgl: Page, serve: Callable[..., str]) -> None:
     page_without_webgl.goto(serve("globe_server.py"))
     expect(page_without_webgl.locator(".scene .message")).to_contain_text("no WebGL 2")
-    told(page_without_webgl, no_webgl=True)
+    state_with(page_without_webgl, no_webgl=True)
 
 
 MEMBERS = """

@@ -73,7 +73,7 @@ def scene(local_page: Page, address: str) -> Locator:
     return opened(local_page, address)
 
 
-def said(page: Page) -> dict[str, str]:
+def address_of(page: Page) -> dict[str, str]:
     """What the address bar says."""
     return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
@@ -116,7 +116,7 @@ def lasso(page: Page, scene: Locator, x: float, y: float, radius: float, nth: in
     page.mouse.up()
 
 
-def test_a_table_that_is_opened_is_looked_at_as_a_whole(local_page: Page, address: str) -> None:
+def test_an_opened_table_fits_the_view(local_page: Page, address: str) -> None:
     scene = opened(local_page, f"{address}&cam=g,20,0,2")
     local_page.get_by_test_id("stSelectbox").filter(has_text="Table").locator("input").click()
     local_page.get_by_role("option", name="a field").click()
@@ -131,7 +131,7 @@ def test_a_table_that_is_opened_is_looked_at_as_a_whole(local_page: Page, addres
     )
 
 
-def test_a_result_is_beside_the_maps(local_page: Page, address: str) -> None:
+def test_results_are_visible_beside_the_maps(local_page: Page, address: str) -> None:
     scene = opened(local_page, f"{address}&place=place000000")
     local_page.set_viewport_size({"width": 1400, "height": 900})
     strip = local_page.locator(".st-key-strip-near")
@@ -164,7 +164,7 @@ def test_explore_opens_the_table_and_scrolls_to_the_maps(
     explore.click()
     expect(page.locator(".counted")).to_have_text("150 points")
     expect(scene).to_be_in_viewport(ratio=0.3)
-    assert said(page)["table"] == "my field"
+    assert address_of(page)["table"] == "my field"
 
 
 def finished_job(folder: Path, owner: str, title: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,13 +178,13 @@ def finished_job(folder: Path, owner: str, title: str, monkeypatch: pytest.Monke
     assert job.state == "finished"
 
 
-def test_a_click_on_the_pacific_shows_its_tile_its_neighbours_and_what_is_imagined(
+def test_a_click_on_the_pacific_shows_its_tile_neighbours_and_reconstruction(
     local_page: Page, address: str
 ) -> None:
     scene = opened(local_page, f"{address}&cam=g,-120,-45,2.5")
     click(local_page, scene, 0.25, 0.5)
     expect(local_page.get_by_text("45.00° S, 120.00° W")).to_be_visible()
-    assert said(local_page)["place"] == "place000000"
+    assert address_of(local_page)["place"] == "place000000"
     strip = local_page.locator('[class*="st-key-strip-near"] button img')
     expect(strip).to_have_count(12)
     local_page.wait_for_function(
@@ -248,7 +248,7 @@ def test_a_lasso_is_one_selection_for_browser_python_and_address(
     lasso(local_page, scene, 0.25, 0.5, 90)
     expect(local_page).to_have_url(re.compile("area=gl"))
     local_page.wait_for_timeout(1500)
-    polygon = decode_polygon(said(local_page)["area"][2:])
+    polygon = decode_polygon(address_of(local_page)["area"][2:])
     own = int(contains(polygon, *table.lonlat.T, wraps=True).sum())
     assert own > 20
     expect(local_page.locator(".counted")).to_have_text(f"{own:,} of 3,000 selected")
@@ -283,7 +283,7 @@ def test_the_address_restores_colour_camera_and_selection(
     expect(local_page.locator(".tool .word").first).to_have_text("Flat")
     local_page.reload()
     expect(local_page.locator(".counted")).to_have_text(f"{own:,} of 3,000 selected")
-    assert {name: said(local_page)[name] for name in ("by", "cam")} == {
+    assert {name: address_of(local_page)[name] for name in ("by", "cam")} == {
         "by": "column:recon_loss_low",
         "cam": "f,12.00,3.00,1.50",
     }
@@ -295,7 +295,7 @@ def test_a_link_to_a_place_turns_the_globe_to_it(
     opened(local_page, f"{address}&place=place000007")
     local_page.wait_for_url(re.compile("cam="))
     wait_until_rest(local_page)
-    view, lon, lat, _ = said(local_page)["cam"].split(",")[:4]
+    view, lon, lat, _ = address_of(local_page)["cam"].split(",")[:4]
     row = table.columns["unique_id"].to_pylist().index("place000007")
     assert view == "g"
     assert np.allclose((float(lon), float(lat)), table.lonlat[row], atol=0.5)
@@ -326,7 +326,9 @@ def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(
     local_page: Page, address: str, table: EmbeddingTable
 ) -> None:
     def selected() -> int:
-        return int(contains(decode_polygon(said(local_page)["area"][2:]), *table.lonlat.T, wraps=True).sum())
+        return int(
+            contains(decode_polygon(address_of(local_page)["area"][2:]), *table.lonlat.T, wraps=True).sum()
+        )
 
     opened(local_page, f"{address}&tab=Compare&with={quote('another vector · as another sees it')}")
     counted = local_page.locator(".counted")
@@ -361,13 +363,13 @@ def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(
     expect(local_page).to_have_url(re.compile("place=place000000"))
     expect(local_page.get_by_role("button", name="Open in Mask Lab")).to_be_visible()
     wait_until_rest(local_page)
-    assert {name: said(local_page)[name] for name in ("by", "mask")} == {
+    assert {name: address_of(local_page)[name] for name in ("by", "mask")} == {
         "by": "column:gsd_m",
         "mask": "block-50-s3",
     }
 
 
-def test_every_tab_opens_without_a_mistake(local_page: Page, address: str) -> None:
+def test_every_tab_opens_without_an_error(local_page: Page, address: str) -> None:
     """Off-host requests and script errors on any of them fail at the end of the test (`local_page`).
 
     The row of tabs stays the one it was: built anew, it would take the panels' scroll, focus and chosen files

@@ -134,7 +134,7 @@ def test_an_upload_is_reconstructed_and_its_name_stays_out_of_paths(lab: Page, t
     assert address(lab)["tile"].startswith("upload/") and ".." not in address(lab)["tile"]
 
 
-def test_what_is_no_picture_is_refused_in_a_sentence(lab: Page) -> None:
+def test_a_file_that_is_not_a_picture_is_refused(lab: Page) -> None:
     lab.get_by_role("button", name="Salt ponds, Utah").click()
     lab.get_by_role("tab", name="Upload").click()
     lab.locator("input[type=file]").set_input_files(
@@ -177,7 +177,7 @@ def test_many_masks_grow_as_they_come(lab: Page) -> None:
     expect(lab.locator('[data-panel="spread-mean"]')).to_contain_text("16 of 16")
 
 
-def test_weights_of_ones_own_survive_a_reload_and_are_nobody_elses(lab: Page, browser: Browser) -> None:
+def test_own_weights_survive_a_reload_and_stay_private(lab: Page, browser: Browser) -> None:
     buffer = io.BytesIO()
     torch.manual_seed(0)
     torch.save(

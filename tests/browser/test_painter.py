@@ -176,7 +176,7 @@ def shown(page: Page, hidden: int) -> None:
     expect(page.locator(".painter .share")).to_contain_text(f"{hidden} of 196")
 
 
-def test_what_python_makes_of_a_picked_patch_is_shown_at_once_and_undone_in_one_step(
+def test_pythons_answer_to_a_picked_patch_is_shown_at_once_and_undone_in_one_step(
     local_page: Page, canvas: Locator
 ) -> None:
     local_page.get_by_text("a picked patch hides its row").click()
@@ -210,7 +210,7 @@ def test_a_stroke_painted_while_python_answers_a_pick_loses_neither(
     shown(local_page, 18)
 
 
-def test_a_stroke_under_way_goes_on_above_what_python_answers(local_page: Page, canvas: Locator) -> None:
+def test_a_stroke_in_progress_continues_on_top_of_pythons_answer(local_page: Page, canvas: Locator) -> None:
     """Usually it answers during the stroke; on a busy machine before, which must look the same."""
     local_page.get_by_text("a picked patch hides its row").click()
     local_page.get_by_role("button", name="slow").click()
@@ -389,8 +389,10 @@ def test_200_random_paintings_are_bit_for_bit(page: Page, component_url: str) ->
         page.evaluate(MOUNT, [f"{component_url}/mask_painter.js", blank(rows, cols)])
         expected = empty.copy()
         planned = [_stroke(expected, rng) for _ in range(4)]
-        drawn = page.evaluate(STROKES, [rows, cols, [stroke for stroke, _ in planned], looking])
-        assert drawn == [changes and looking for _, changes in planned], f"painting {trial}: drawn at once"
+        seen_at_once = page.evaluate(STROKES, [rows, cols, [stroke for stroke, _ in planned], looking])
+        assert seen_at_once == [changes and looking for _, changes in planned], (
+            f"painting {trial}: drawn at once"
+        )
         bits = page.evaluate("window.sent.at(-1)?.bits ?? ''") or encode_bitmap(empty)
         assert np.array_equal(decode_bitmap(bits, rows, cols), expected), f"painting {trial}"
 

@@ -1,4 +1,4 @@
-"""The verb change, as a person types it: two rasters, two tables, and what is wrong."""
+"""The verb change, as a person types it: two rasters, two tables, and invalid input."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_two_tables_print_the_same(folder, capsys):
     assert json.loads(capsys.readouterr().out)["most_changed"] == report["most_changed"][:1]
 
 
-def test_what_is_wrong_is_said(folder, capsys):
+def test_invalid_input_is_reported(folder, capsys):
     table = str(folder / "out" / "before")
     assert main(["change", table]) == 2
     assert "holds no dates" in capsys.readouterr().err

@@ -44,11 +44,11 @@ def table(scene):
 
 def asked(capsys, *words):
     code = main(list(words))
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
 
 
-def test_embed_prints_one_object(scene, tmp_path, capsys):
+def test_embed_prints_one_json_object(scene, tmp_path, capsys):
     code, out, err = asked(
         capsys,
         "embed",
@@ -146,7 +146,7 @@ def test_a_picture_of_a_tile_finds_that_tile(table, scene, tmp_path, capsys):
     assert best["similarity"] > 0.9999
 
 
-def test_search_for_people_with_filter_and_minus(table, capsys):
+def test_search_prints_a_readable_list(table, capsys):
     code, out, err = asked(
         capsys,
         "search",
@@ -175,13 +175,13 @@ def test_search_for_people_with_filter_and_minus(table, capsys):
         (["--row", "3", "--minus", "x"], "There is no row"),
     ],
 )  # fmt: skip
-def test_bad_questions_get_a_sentence(table, capsys, words, sentence):
+def test_invalid_queries_are_reported(table, capsys, words, sentence):
     code, out, err = asked(capsys, "search", str(table), *words)
     assert (code, out) == (2, "")
     assert sentence in err
 
 
-def test_a_folder_of_pictures_is_no_picture_to_search_with(table, tmp_path, capsys):
+def test_a_search_by_image_refuses_a_folder(table, tmp_path, capsys):
     for name in "ab":
         Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / f"{name}.png")
     code, _, err = asked(capsys, "search", str(table), "--image", str(tmp_path))
@@ -189,7 +189,7 @@ def test_a_folder_of_pictures_is_no_picture_to_search_with(table, tmp_path, caps
     assert "holds 2 pictures: name one of them" in err
 
 
-def test_embed_refuses_with_a_sentence(table, scene, tmp_path, capsys):
+def test_embed_refuses_invalid_input(table, scene, tmp_path, capsys):
     for words, sentence in (
         ([str(scene), "--out", str(table)], "add --resume"),
         ([str(scene), "--out", str(tmp_path / "t"), "--gsd-m", "a"], "--gsd-m must be"),
@@ -278,14 +278,14 @@ def test_a_run_is_read_from_a_file_with_every_setting(scene, tmp_path, capsys):
         ('{"spec": {"sources": ["a"], "out": "b", "model": "c"}}', ["--tile-px", "32"], "leave out tile-px"),
     ],
 )
-def test_a_spec_file_that_does_not_fit_is_refused(tmp_path, capsys, text, more, sentence):
+def test_an_invalid_spec_file_is_refused(tmp_path, capsys, text, more, sentence):
     (tmp_path / "run.json").write_text(text)
     code, _, err = asked(capsys, "embed", "--spec", str(tmp_path / "run.json"), *more)
     assert code == 2
     assert sentence in err
 
 
-def test_only_one_picture_of_a_folder(scene, tmp_path, capsys):
+def test_one_picture_of_a_folder_can_be_selected(scene, tmp_path, capsys):
     (tmp_path / "two").mkdir()
     for name in ("a.tif", "b.tif"):
         (tmp_path / "two" / name).write_bytes(scene.read_bytes())
@@ -325,7 +325,7 @@ def test_the_plan_of_a_finished_run_is_shown_once(scene, table, capsys):
     assert "20 of 20 tiles" in err
 
 
-def test_the_index_says_what_the_exact_search_says(table, capsys):
+def test_index_and_exact_search_print_the_same_messages(table, capsys):
     for k, sentence in (
         ("0", "must be 1 or more"),
         ("99", "only 19 rows to search, so 19 are shown instead of 99"),
@@ -376,7 +376,7 @@ def test_a_filter_on_the_model_makes_tables_comparable(mixed, scene, capsys):
     assert code == 0 and json.loads(out)["neighbors"][0]["row"] >= 26
 
 
-def test_a_place_far_from_the_table_is_said(table, capsys):
+def test_a_place_far_from_the_table_is_reported(table, capsys):
     _, out, _ = asked(capsys, "search", str(table), "--row", "3", "--json")
     lon, lat = (json.loads(out)["query"][f"centre_{what}"] for what in ("lon", "lat"))
     code, out, err = asked(capsys, "search", str(table), f"--lonlat={lon},{lat + 0.001}", "--json")
@@ -391,7 +391,7 @@ def test_a_place_far_from_the_table_is_said(table, capsys):
     assert found["distance_km"] == pytest.approx(there_m / 1000, rel=0.005)
 
 
-def test_several_rows_are_looked_for_together(table, capsys):
+def test_several_rows_are_searched_together(table, capsys):
     from core.atlas.search.neighbors import more_like
 
     code, out, _ = asked(

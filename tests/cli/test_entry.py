@@ -1,4 +1,4 @@
-"""The command line: verbs are found, help is there, and every way to end has its exit code."""
+"""The command line: verbs are found, help is there, and each outcome has its exit code."""
 
 import subprocess
 import sys
@@ -40,15 +40,15 @@ def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("probe")
 @pytest.mark.parametrize(
-    ("way", "code", "said"),
+    ("way", "code", "message"),
     [("well", 0, ""), ("sentence", 2, "This cannot be; do that."), ("cancel", 130, "cancelled")],
 )
 def test_each_end_has_its_exit_code_and_at_most_one_line(
-    way: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
+    way: str, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["probe", way]) == code
     out, err = capsys.readouterr()
-    assert out == "" and said in err and err.count("\n") <= 1
+    assert out == "" and message in err and err.count("\n") <= 1
 
 
 @pytest.mark.usefixtures("probe")

@@ -42,13 +42,13 @@ def test_views_become_numbered_files_and_a_contact_sheet(tmp_path, capsys):
         (LINK, ["--series", "scale", "--steps", "99"], "choose 2 to 16"),
     ],
 )
-def test_what_cannot_be_exported_is_refused_in_a_sentence(view, more, says, tmp_path, capsys):
+def test_views_that_cannot_be_exported_are_refused(view, more, says, tmp_path, capsys):
     assert main(["export", view, "--out", str(tmp_path / "out"), *more]) == 2
     assert says in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_is_no_view_is_refused(tmp_path, capsys):
+def test_a_file_without_a_view_is_refused(tmp_path, capsys):
     (tmp_path / "view.json").write_text("[1, 2]")
     assert main(["export", str(tmp_path / "view.json"), "--out", str(tmp_path / "out")]) == 2
     assert "does not name a tile" in capsys.readouterr().err

@@ -136,10 +136,10 @@ def test_a_file_is_fetched_checked_and_recorded(
     assert not part_of(target).exists()
     assert target.with_name("scalemae.pth.sha256").read_text() == f"{release.sha256}  scalemae.pth\n"
     out, err = capsys.readouterr()
-    said = json.loads(out)
-    assert said["official"] is True
-    assert said["sha256"] == release.sha256
-    assert "CC-BY-NC-4.0" in said["licence"]
+    result = json.loads(out)
+    assert result["official"] is True
+    assert result["sha256"] == release.sha256
+    assert "CC-BY-NC-4.0" in result["licence"]
     assert "scalemae.pth is Scale-MAE with its decoder" in err
     assert "non-commercial" in err
 
@@ -251,7 +251,7 @@ def spoil_half(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [(spoil_page, "web page"), (spoil_other_network, "another network"), (spoil_half, "truncated")],
 )
 def test_a_file_other_than_the_published_one_is_deleted(
@@ -260,17 +260,17 @@ def test_a_file_other_than_the_published_one_is_deleted(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     spoil: Callable[[Served], None],
-    said: str,
+    message: str,
 ) -> None:
     spoil(server)
     assert fetched(tmp_path) == BAD_INPUT
     err = capsys.readouterr().err
-    assert said in err
+    assert message in err
     assert "By hand:" in err
     assert nothing_is_left(tmp_path)
 
 
-def test_another_hash_with_the_right_tensors_is_kept_and_said(
+def test_another_hash_with_the_right_tensors_is_kept_and_reported(
     server: Served,
     release: Release,
     weights: bytes,
@@ -312,18 +312,18 @@ def stall(served: Served, patch: pytest.MonkeyPatch) -> None:
     )
 
 
-def lead_astray(served: Served, patch: pytest.MonkeyPatch) -> None:
+def redirect_to_ftp(served: Served, patch: pytest.MonkeyPatch) -> None:
     served.redirect_to = "ftp://example.org/astray.pth"
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (refuse_more_than_fits, "more than this file has"),
         (fill_the_disk, "free some space"),
         (stall, "does not answer in time"),
         (lambda served, _: served.content.clear(), "no file at this address (404)"),
-        (lead_astray, "'ftp://example.org/astray.pth' cannot be opened"),
+        (redirect_to_ftp, "'ftp://example.org/astray.pth' cannot be opened"),
     ],
     ids=["endless", "full disk", "stall", "not found", "astray"],
 )
@@ -334,13 +334,13 @@ def test_failures_of_the_server_are_explained(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     spoil: Callable[[Served, pytest.MonkeyPatch], None],
-    said: str,
+    message: str,
 ) -> None:
     spoil(server, monkeypatch)
     assert fetched(tmp_path) == BAD_INPUT
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert (
         "Traceback" not in err.split("core: ")[-1]
     )  # what other tests left to the collector may complain before our sentence

@@ -1,4 +1,4 @@
-"""`python -m core finetune`: a shipped encoder learns two classes, and invalid input gives one sentence."""
+"""`python -m core finetune`: a shipped encoder learns two classes, and invalid input is reported."""
 
 import json
 from contextlib import nullcontext
@@ -29,7 +29,7 @@ def textures(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def test_it_learns_writes_and_says_where_it_came_from(
+def test_it_learns_and_records_where_the_weights_came_from(
     textures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = textures.parent / "result.json"
@@ -51,17 +51,17 @@ def test_it_learns_writes_and_says_where_it_came_from(
         "--json",
     ]
     assert main(words) == OK
-    told = capsys.readouterr()
-    said = json.loads(told.out)
-    assert said == json.loads(out.read_text())
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert result == json.loads(out.read_text())
     assert (
-        said["model"] == "scale_contrast_tiny"
-        and len(said["weights"]) == 64
-        and said["low"] <= said["accuracy"] <= said["high"]
+        result["model"] == "scale_contrast_tiny"
+        and len(result["weights"]) == 64
+        and result["low"] <= result["accuracy"] <= result["high"]
     )
-    assert said["low"] < said["high"], "sixteen pictures are certain of nothing"
-    assert (said["count"], said["gallery"]) == (16, 32) and said["accuracy"] > 0.8
-    assert "40/40" in told.err and "s left" in told.err
+    assert result["low"] < result["high"], "sixteen pictures leave some uncertainty"
+    assert (result["count"], result["gallery"]) == (16, 32) and result["accuracy"] > 0.8
+    assert "40/40" in captured.err and "s left" in captured.err
     assert main([*words, "--untrained", "--steps", "1"]) == OK
     assert json.loads(capsys.readouterr().out)["weights"] == "untrained"
 
@@ -73,15 +73,15 @@ def test_a_published_recipe_runs_and_names_the_image_that_it_skipped(
     words = ["finetune", str(textures), "--gsd-m", "1", "--steps", "6", "--batch", "16", "--json"]
     words += ["--model", "scale_contrast_tiny", "--recipe", "tinymim", "--pooling", "cls", "--mixup", "0"]
     assert main(words) == OK
-    told = capsys.readouterr()
-    said = json.loads(told.out)
-    assert (said["recipe"], said["layer_decay"], said["mixup"]) == ("tinymim", 0.6, 0.0)
-    assert (said["cutmix"], said["pooling"], said["drop_path"]) == (1.0, "cls", 0.1)
-    assert said["skipped"] == ["train/Faint/0.png"] and "skipped train/Faint/0.png: " in told.err
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert (result["recipe"], result["layer_decay"], result["mixup"]) == ("tinymim", 0.6, 0.0)
+    assert (result["cutmix"], result["pooling"], result["drop_path"]) == (1.0, "cls", 0.1)
+    assert result["skipped"] == ["train/Faint/0.png"] and "skipped train/Faint/0.png: " in captured.err
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--steps", "0"], "at least 1"), (["--model", "nobody"], "no model called"),
         (["--model", "scale_mae_tiny"], "states no ground sample distance"),
@@ -90,14 +90,14 @@ def test_a_published_recipe_runs_and_names_the_image_that_it_skipped(
         (["--size", "0"], "size in pixels is 0"), (["--gsd-m", "-1"], "GSD is -1"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_one_sentence(
-    textures: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_invalid_options_are_reported(
+    textures: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["finetune", str(textures), *words]) == BAD_INPUT
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_stopped_command_goes_on_and_a_finished_one_only_scores(
+def test_a_stopped_command_resumes_and_a_finished_one_only_scores(
     textures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = textures.parent / "run"
@@ -107,12 +107,17 @@ def test_a_stopped_command_goes_on_and_a_finished_one_only_scores(
         stopped = nullcontext(SimpleNamespace(asked=True))
         patch.setattr("core.engine.training.stop_signals.StopSignals", lambda: stopped)
         assert main(words) == 130
-    told = capsys.readouterr()
-    assert told.out == "" and "stopped and saved at step 1: the same command resumes it." in told.err
+    captured = capsys.readouterr()
+    assert captured.out == "" and "stopped and saved at step 1: the same command resumes it." in captured.err
     assert main(words) == OK
-    told = capsys.readouterr()
-    said = json.loads(told.out)
-    assert "3/3" in told.err and "images/s" in told.err and "saved" in told.err and "1/3" not in told.err
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert (
+        "3/3" in captured.err
+        and "images/s" in captured.err
+        and "saved" in captured.err
+        and "1/3" not in captured.err
+    )
     assert main(words) == OK
     again = json.loads(capsys.readouterr().out)
-    assert (again["accuracy"], again["loss"]) == (said["accuracy"], said["loss"])
+    assert (again["accuracy"], again["loss"]) == (result["accuracy"], result["loss"])

@@ -12,12 +12,12 @@ def test_label_writes_a_map_and_its_report(grid_table, label_files, tmp_path, ca
     assert (
         main(["label", str(grid_table), str(label_files / "labels.gpkg"), "--out", str(out), "--json"]) == 0
     )
-    said = json.loads(capsys.readouterr().out)
-    assert said["labelled_tiles"] == 300 and set(said["cross_validation"]) == {"random", "blocks"}
+    result = json.loads(capsys.readouterr().out)
+    assert result["labelled_tiles"] == 300 and set(result["cross_validation"]) == {"random", "blocks"}
     assert {f.name for f in out.iterdir()} == {
         "map.parquet", "map.tif", "classes.tif", "confusion.csv", "report.json",
     }  # fmt: skip
-    assert np.isclose(sum(record["share"] for record in said["areas"]), 1)
+    assert np.isclose(sum(record["share"] for record in result["areas"]), 1)
 
 
 def test_label_explains_what_is_wrong(grid_table, label_files, tmp_path, capsys):

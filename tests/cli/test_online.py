@@ -15,8 +15,8 @@ SMALL = ("--model", "mae_tiny", "--tile-px", "32")
 
 def asked(capsys, *words):
     code = main(list(words))
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
 
 
 def test_scenes_are_listed_as_sources_of_other_verbs(server, monkeypatch, capsys):
@@ -92,7 +92,7 @@ def test_a_row_of_such_a_table_finds_its_ground_again(server, tmp_path, capsys):
     assert tile.footprint.centre == pytest.approx(table.lonlat[0], abs=1e-3)
 
 
-def test_a_sweep_stops_where_the_link_expires_and_goes_on_with_a_fresh_one(server, tmp_path, capsys):
+def test_an_embedding_run_stops_at_an_expired_link_and_resumes_with_a_new_one(server, tmp_path, capsys):
     words = ("--gsd-m", "120", "--out", str(tmp_path / "t"), *SMALL)
     code, _, err = asked(capsys, "embed", f"{server.base}/fails-later/visual.tif", *words)
     assert (code, "search the catalogue again" in err) == (2, True)

@@ -14,7 +14,7 @@ def photo(tmp_path):
     return str(path)
 
 
-def test_json_is_one_object_and_all_else_goes_to_standard_error(capsys):
+def test_json_is_one_object_and_everything_else_goes_to_standard_error(capsys):
     assert (
         main(
             [
@@ -34,14 +34,14 @@ def test_json_is_one_object_and_all_else_goes_to_standard_error(capsys):
         == OK
     )
     out, err = capsys.readouterr()
-    said = json.loads(out)
-    assert said["recipe"]["mask"] == "block-50-s3" and said["recipe"]["hidden_share"] == 0.5
-    assert set(said["metrics"]) == {"model", "visible_mean", "nearest", "harmonic"}
-    assert all(set(scores) == {"psnr", "ssim", "l1"} for scores in said["metrics"].values())
+    result = json.loads(out)
+    assert result["recipe"]["mask"] == "block-50-s3" and result["recipe"]["hidden_share"] == 0.5
+    assert set(result["metrics"]) == {"model", "visible_mean", "nearest", "harmonic"}
+    assert all(set(scores) == {"psnr", "ssim", "l1"} for scores in result["metrics"].values())
     assert err
 
 
-def test_a_stated_gsd_belongs_to_the_pictures_own_pixels(photo, capsys):
+def test_a_stated_gsd_is_that_of_the_original_pixels(photo, capsys):
     assert main(["reconstruct", photo, "--gsd-m", "10", "--model", "mae_tiny", "--json"]) == OK
     recipe = json.loads(capsys.readouterr().out)["recipe"]
     assert recipe["native_gsd_m"] == 10 and recipe["gsd"] == pytest.approx(640 / recipe["input_px"])
@@ -54,7 +54,7 @@ def test_a_stated_gsd_belongs_to_the_pictures_own_pixels(photo, capsys):
      ["--gsd-m", "1", "--policy", "manual"], ["--gsd-m", "1", "--mask", "spiral"],
      ["--gsd-m", "1", "--model", "nobody"]],
 )  # fmt: skip
-def test_bad_input_is_one_sentence_and_exit_code_2(photo, capsys, extra):
+def test_invalid_input_gives_one_line_and_exit_code_2(photo, capsys, extra):
     assert main(["reconstruct", photo, *extra]) == BAD_INPUT
     out, err = capsys.readouterr()
     assert (
@@ -67,15 +67,15 @@ def test_bad_input_is_one_sentence_and_exit_code_2(photo, capsys, extra):
 
 def test_models_lists_every_card(capsys):
     assert main(["models", "--json"]) == OK
-    said = json.loads(capsys.readouterr().out)
-    assert said["default_reconstructor"] in {card["name"] for card in said["models"]}
+    result = json.loads(capsys.readouterr().out)
+    assert result["default_reconstructor"] in {card["name"] for card in result["models"]}
 
 
 def test_one_model_is_described_with_what_is_built_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "scale_mae_tiny"]) == OK
-    told = capsys.readouterr().out
-    assert "Built in: its output is relative to the harmonic fill of the visible pixels" in told
-    assert "Licence: Apache-2.0" in told
+    text = capsys.readouterr().out
+    assert "Built in: its output is relative to the harmonic fill of the visible pixels" in text
+    assert "Licence: Apache-2.0" in text
     assert main(["models", "mae_tiny"]) == OK
     assert "ignores the GSD" in capsys.readouterr().out
     assert main(["models", "nobody"]) == BAD_INPUT

@@ -10,8 +10,8 @@ from core.cli.entry import main
 
 def asked(capsys, *words):
     code = main(["search", *map(str, words)])
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
 
 
 def test_words_name_a_place_or_a_class(grid_table, label_files, capsys):
@@ -31,7 +31,7 @@ def test_words_name_a_place_or_a_class(grid_table, label_files, capsys):
     assert code == 2 and "belong to --words" in err
 
 
-def test_words_describe_what_the_table_was_made_from(encoder_pair, tmp_path, capsys):
+def test_words_describe_the_pictures_of_the_table(encoder_pair, tmp_path, capsys):
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for name, colour in (("red", (200, 0, 0)), ("green", (0, 200, 0)), ("blue", (0, 0, 200))):

@@ -1,4 +1,4 @@
-"""The command that a view writes is read back, by the verb itself, as that very view."""
+"""The command that a view writes is read back by the verb as the same view."""
 
 import shlex
 

@@ -1,4 +1,4 @@
-"""Files and links of the version before 0.2.0 still open, with the results that they had there.
+"""Files and links of the version before 0.2.0 still open and give the same results.
 
 `files/` was written by that version's own code with `write_files.py`; its imagery is synthetic.
 """

@@ -146,7 +146,7 @@ def write_results() -> None:
     """Write a reconstruction, tables, a patch raster and evaluations, by commands in the current folder."""
     model = ("--model", "waves.safetensors")
     mask = ("--mask", "block", "--ratio", "0.5", "--seed", "3")
-    said = command(
+    printed = command(
         "reconstruct",
         "scene.tif",
         *model,
@@ -157,7 +157,7 @@ def write_results() -> None:
         "reconstruction",
         "--json",
     )
-    Path("reconstruction.json").write_text(said)
+    Path("reconstruction.json").write_text(printed)
     command("embed", "scene.tif", *model, "--tile-px", "32", "--losses", "--out", "table")
     command(
         "embed",

@@ -10,7 +10,7 @@ from tests.engine.embedding.runs import MODEL, SIDE, picture, write
 def plain_tile(
     side: int = 64, *, bands: int = 3, gsd_m: float = 1.0, native_gsd_m: float | None = None, seed: int = 0
 ) -> Tile:
-    """A smooth made-up tile of 8-bit values: shapes and edges are tested with it, never looks."""
+    """A smooth synthetic 8-bit tile, for shapes and edge cases."""
     wave = np.sin(np.linspace(0, 9 + seed, side))[:, None] + np.cos(np.linspace(0, 5, side))[None]
     planes = np.stack([wave * (40 + 10 * band) + 128 for band in range(bands)])
     shown = (0, 1, 2) if bands >= 3 else (0, 0, 0)

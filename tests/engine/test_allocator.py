@@ -10,7 +10,7 @@ import pytest
 from core.engine.allocator import MB, keep_freed_memory, return_freed_memory
 
 pytestmark = pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep what is freed"
+    platform.libc_ver()[0] != "glibc", reason="only glibc can be configured to keep freed memory"
 )
 
 ROUNDS = 20
@@ -31,7 +31,7 @@ def test_what_a_layer_frees_is_not_faulted_in_again():
     before = faults()
     for _ in range(ROUNDS):
         take_and_free(16 * MB)
-    assert faults() - before < PAGES  # by default every round faults in all of its pages anew
+    assert faults() - before < PAGES  # by default every round faults in all of its pages again
 
 
 def test_what_was_kept_is_returned_when_asked():
@@ -45,10 +45,10 @@ def test_what_was_kept_is_returned_when_asked():
     del held
 
 
-def test_the_engine_says_so_before_its_first_network(monkeypatch):
+def test_the_engine_asks_for_it_before_its_first_network(monkeypatch):
     from core.engine import device
 
-    told: list[bool] = []
-    monkeypatch.setattr(device, "keep_freed_memory", lambda: told.append(True))
+    calls: list[bool] = []
+    monkeypatch.setattr(device, "keep_freed_memory", lambda: calls.append(True))
     device.device.__wrapped__("cpu")
-    assert told
+    assert calls

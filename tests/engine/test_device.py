@@ -30,17 +30,17 @@ def test_the_fastest_device_wins(monkeypatch, cuda, mps, kind):
     assert found.precision == ("bfloat16" if kind == "cuda" else "float32")
 
 
-def test_the_environment_overrules(monkeypatch):
+def test_the_environment_overrides_the_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("EARTH_MAE_DEVICE", "cpu")
     assert unit.device().kind == "cpu"
 
 
-@pytest.mark.parametrize("wanted", ["mps", "gpu", "tpu:3"])
-def test_a_device_that_is_not_there_is_one_sentence(monkeypatch, wanted):
+@pytest.mark.parametrize("name", ["mps", "gpu", "tpu:3"])
+def test_a_missing_device_is_reported(monkeypatch, name):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(DeviceError, match="cpu"):
-        unit.device(wanted)
+        unit.device(name)
 
 
 def test_networks_run_under_autocast_where_the_device_says_so():
@@ -66,7 +66,7 @@ def test_memory_is_that_of_this_machine():
 
 
 class Room:
-    """A device on which only so many pictures fit."""
+    """A device that fits a given number of pictures."""
 
     def __init__(self, fits: int, error: BaseException | None = None) -> None:
         self.fits, self.tried, self.error = (
@@ -84,11 +84,11 @@ class Room:
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost():
-    room, said = Room(3), []
-    done = [n for _, part in fitting_batches(room, 17, start=16, key="m", say=said.append) for n in part]
+    room, messages = Room(3), []
+    done = [n for _, part in fitting_batches(room, 17, start=16, key="m", say=messages.append) for n in part]
     assert done == list(range(17))
     assert room.tried[:4] == [16, 8, 4, 2]
-    assert len(said) == 3 and "batch size is now 2" in said[-1]
+    assert len(messages) == 3 and "batch size is now 2" in messages[-1]
 
 
 def test_what_fitted_is_remembered():
@@ -102,11 +102,11 @@ def test_what_fitted_is_remembered():
     "error",
     [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")],
 )
-def test_other_devices_run_out_in_other_words(error):
+def test_every_wording_of_out_of_memory_is_recognised(error):
     assert sum(len(part) for _, part in fitting_batches(Room(1, error), 4, start=4, key="m")) == 4
 
 
-def test_one_picture_that_does_not_fit_is_a_sentence():
+def test_one_picture_that_does_not_fit_is_reported():
     with pytest.raises(OutOfMemoryError, match="smaller model"):
         list(fitting_batches(Room(0), 4, start=4, key="m"))
 

@@ -25,7 +25,7 @@ def test_bytes_are_the_same_as_their_floats(scale_mae):
     )
 
 
-def test_scale_matters_where_the_model_knows_it_and_only_there(scale_mae, mae):
+def test_res_changes_vectors_of_gsd_aware_models_only(scale_mae, mae):
     near, far = (embed(scale_mae, IMAGES, gsd_m=g, policy=Policy("native_gsd")) for g in (1.0, 8.0))
     assert np.abs(near - far).max() > 1e-3
     assert np.array_equal(embed(mae, IMAGES, gsd_m=1.0), embed(mae, IMAGES, gsd_m=8.0))
@@ -34,7 +34,7 @@ def test_scale_matters_where_the_model_knows_it_and_only_there(scale_mae, mae):
     np.testing.assert_allclose(each[2], near[2], atol=1e-5)
 
 
-def test_nothing_in_nothing_out_and_unknown_poolings(scale_mae):
+def test_an_empty_batch_is_empty_and_unknown_poolings_are_refused(scale_mae):
     assert embed(scale_mae, IMAGES[:0], gsd_m=1.0, pooling="cls+mean").shape == (0, 64)
     with pytest.raises(InputError, match="pooling"):
         embed(scale_mae, IMAGES, gsd_m=1.0, pooling="max")

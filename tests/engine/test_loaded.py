@@ -63,14 +63,14 @@ def test_an_untrained_network_is_the_same_in_every_process():
     assert not any(p.requires_grad for p in first.parameters())
 
 
-def test_networks_drawn_at_once_are_those_drawn_alone():
+def test_networks_initialised_concurrently_equal_those_initialised_alone():
     names = ("sdmae_tiny", "mae_tiny", "sdmae_tiny", "mae_tiny")
     alone = {name: loaded._build(name).state_dict() for name in names}
-    meet, drawn = threading.Barrier(len(names)), {}
+    meet, states = threading.Barrier(len(names)), {}
 
     def draw(n):
         meet.wait(30)
-        drawn[n] = loaded._build(names[n]).state_dict()
+        states[n] = loaded._build(names[n]).state_dict()
 
     threads = [threading.Thread(target=draw, args=(n,)) for n in range(len(names))]
     for each in threads:
@@ -80,16 +80,16 @@ def test_networks_drawn_at_once_are_those_drawn_alone():
     assert all(
         torch.equal(tensor, alone[name][key])
         for n, name in enumerate(names)
-        for key, tensor in drawn[n].items()
+        for key, tensor in states[n].items()
     )
 
 
-def test_an_unknown_name_is_a_sentence():
+def test_an_unknown_name_is_reported():
     with pytest.raises(ExplorerError, match="no model called"):
         ModelCache(2**30).get("mae_gigantic")
 
 
-def test_positions_that_a_file_cannot_tell_stand_after_its_name(tmp_path):
+def test_ambiguous_positions_are_stated_after_the_file_name(tmp_path):
     from core.models.checkpoints.loading import AmbiguousPositionsError
 
     torch.save(create("encoder", **SMALL).state_dict(), tmp_path / "enc.pth")

@@ -25,7 +25,7 @@ def test_two_heads_give_twice_the_size_and_the_true_ground_where_there_is_some(s
     np.testing.assert_allclose(shrink(out.target, 64), out.input, atol=2e-3)
 
 
-def test_a_source_that_knows_nothing_finer_says_so(scale_mae):
+def test_a_source_without_finer_pixels_is_reported(scale_mae):
     out = reconstruct(scale_mae, plain_tile(64), MaskSpec())
     assert "enlarged" in out.recipe.target
     small = reconstruct(scale_mae, plain_tile(20), MaskSpec())
@@ -127,14 +127,14 @@ def test_the_recipe_is_json_and_names_the_hidden_cells(scale_mae):
     from core.masking import mask_from_text
 
     out = reconstruct(scale_mae, plain_tile(64), MaskSpec("blob", 0.4, 3))
-    said = json.loads(json.dumps(out.recipe.to_json()))
-    again = make_mask(mask_from_text(said["hidden"]), 4, 4)
+    stored = json.loads(json.dumps(out.recipe.to_json()))
+    again = make_mask(mask_from_text(stored["hidden"]), 4, 4)
     assert np.array_equal(again.hidden, out.cells)
-    assert said["mask"] == "blob-40-s3"
+    assert stored["mask"] == "blob-40-s3"
 
 
 class Ground:
-    """A source of one picture, 1 m native, that notes what was asked."""
+    """A source of one picture, 1 m native, that records its requests."""
 
     def __init__(self, across: int = 512, native: float = 1.0) -> None:
         self.asked, self.across, self.native = [], across, native
@@ -153,7 +153,7 @@ def test_ground_is_read_at_twice_the_size_where_the_source_is_that_fine(across, 
     assert read_ground(ground.read, TileSpec(TileRef("a", "b"), gsd_m=gsd_m), 64).width == got_px
 
 
-def test_people_who_share_a_call_get_what_they_would_alone():
+def test_requests_that_share_a_call_get_the_same_result_as_alone():
     """Seven people, three mask ratios and two tiles: requests with the same ratio share a call."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -167,17 +167,17 @@ def test_people_who_share_a_call_get_what_they_would_alone():
             real(tickets, work),
         )  # counts, then works
         tiles = (plain_tile(112), plain_tile(224, gsd_m=3.0))
-        wanted = [
+        requests = [
             ReconstructionRequest(
                 tiles[n % 2], MaskSpec(ratio=(0.75, 0.5, 0.9)[n % 3], seed=n), Policy("log_gsd")
             )
             for n in range(7)
         ]
-        alone = [reconstruct(model, one.tile, one.mask, one.policy) for one in wanted]
+        alone = [reconstruct(model, one.tile, one.mask, one.policy) for one in requests]
         with ThreadPoolExecutor(7) as pool:
             with turns.turn():
                 asked = [
-                    pool.submit(reconstruct_in_turn, model, one, turns, n) for n, one in enumerate(wanted)
+                    pool.submit(reconstruct_in_turn, model, one, turns, n) for n, one in enumerate(requests)
                 ]
                 while turns.waiting() < 8:
                     pass

@@ -26,8 +26,8 @@ def read():
     return catalogue.read
 
 
-def scales(read, **said):
-    spec = ScaleSpec(PONDS, MaskSpec(), **said)
+def scales(read, **settings):
+    spec = ScaleSpec(PONDS, MaskSpec(), **settings)
     return ladder(spec, read, input_px=112, patch_px=8, limits_m=(13, 300))
 
 
@@ -70,7 +70,7 @@ def test_a_scale_with_twice_the_ground_hides_the_same_middle():
 
 
 @pytest.mark.parametrize("count", range(2, 17))
-def test_as_many_scales_as_asked_for_where_so_many_grids_exist(read, count):
+def test_the_requested_number_of_scales_is_planned_if_enough_grids_exist(read, count):
     assert len({scale.side_px for scale in scales(read, hold="ground", count=count)}) == count
 
 
@@ -84,22 +84,22 @@ def test_a_mask_that_doubles_its_grid_is_itself():
     assert ground_mask(np.ones((7, 7), bool), (-1, -1, 3, 3), 6).all()
 
 
-def test_words_and_counts_that_cannot_be_meant():
+def test_invalid_words_and_counts_are_refused():
     with pytest.raises(InputError, match="2 to 16"):
         ScaleSpec(PONDS, MaskSpec(), count=17)
     with pytest.raises(InputError, match="ground"):
         ScaleSpec(PONDS, MaskSpec(), hold="water")
 
 
-def test_many_at_once_are_what_each_is_alone(scale_mae):
+def test_a_batch_gives_the_same_as_one_by_one(scale_mae):
     policy = Policy("manual", 2.0)
-    wanted = [
+    requests = [
         ReconstructionRequest(plain_tile(128, seed=n), MaskSpec(ratio=ratio, seed=n), policy, px)
         for n, (ratio, px) in enumerate([(0.75, 64), (0.5, 64), (0.75, 32)])
     ]
-    found = dict(reconstruct_many(scale_mae, wanted))
+    found = dict(reconstruct_many(scale_mae, requests))
     assert sorted(found) == [0, 1, 2]
-    for n, each in enumerate(wanted):
+    for n, each in enumerate(requests):
         alone = reconstruct(scale_mae, each.tile, each.mask, policy, size_px=each.size_px)
         np.testing.assert_allclose(found[n].combined, alone.combined, atol=2e-5)
         assert replace(found[n].recipe, mask="") == replace(alone.recipe, mask="")

@@ -44,7 +44,7 @@ def test_attention_is_what_the_block_really_computes(request, name, pictures, mo
     assert weights.shape == (2, 17, 17)
 
 
-def test_blocks_that_are_not_there(scale_mae, pictures):
+def test_missing_blocks_are_refused(scale_mae, pictures):
     with pytest.raises(InputError, match="blocks 0 to 1"):
         attention(scale_mae, pictures[0], 1.0, 2)
 

@@ -57,7 +57,7 @@ def index_zip(tmp_path: Path) -> Path:
 
 
 class FakeNetwork:
-    """A subject whose embeddings depend on image and res, and whose reconstruction is a fixed blend."""
+    """A network whose embeddings depend on image and res, and whose reconstruction is a fixed blend."""
 
     weights = "untrained"
     patch_px = 8
@@ -121,7 +121,7 @@ OFFICIAL_SIZES = {
 
 @pytest.fixture
 def official_weights(tmp_path: Path) -> Path:
-    """A file of the official release's layout: its keys, wrapper and arguments; two blocks instead of 24."""
+    """A file in the layout of the official release: keys, wrapper and arguments, but two blocks."""
     import torch
 
     from core.models import create

@@ -1,4 +1,4 @@
-"""The verb on invalid sets: one sentence with a remedy, exit code 2, and earlier results are kept."""
+"""The verb on invalid sets: one line with a remedy, exit code 2, and earlier results are kept."""
 
 import csv
 import shutil
@@ -41,7 +41,7 @@ def unreadable_class(folder):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "more", "said"),
+    ("spoil", "more", "message"),
     [
         (empty_class, (), "Class folder 'Desert' of 'set' has no images; add some, or remove the folder."),
         (single_class, (), "'set' has the single class 'Town'"),
@@ -74,12 +74,12 @@ def unreadable_class(folder):
         ),
     ],
 )
-def test_one_sentence_and_exit_code_two(class_folders, capsys, spoil, more, said):
+def test_invalid_sets_give_one_line_and_exit_code_two(class_folders, capsys, spoil, more, message):
     spoil(class_folders)
     assert main(["evaluate", str(class_folders), "--model", "colour_histogram", "--gsd-m", "1", *more]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert "Traceback" not in err
 
 

@@ -22,7 +22,7 @@ def results(plan, subjects):
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ({"seed": -1}, "seed is -1; choose a whole number, 0 to 4,294,967,295"),
         ({"seed": 2**32}, "seed is 4294967296"),
@@ -39,13 +39,13 @@ def results(plan, subjects):
         ({"gsd_m": -2.0}, "The GSD is -2"),
     ],
 )
-def test_invalid_plan_cannot_be_built(setting, said):
-    with pytest.raises(RecipeError, match=said):
+def test_invalid_plan_cannot_be_built(setting, message):
+    with pytest.raises(RecipeError, match=message):
         EvaluationPlan(**setting)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("seed=-1", "seed is -1"), ("draws=-3", "draws is -3"), ("size_px=1000000", "size in pixels is "
                                                                                     "1000000"),
@@ -53,9 +53,9 @@ def test_invalid_plan_cannot_be_built(setting, said):
         ("tau=0", "temperature is 0"), ("shots=0", "shots is 0"), ("stated_gsd_m=-1.0", "GSD is -1"),
     ],
 )  # fmt: skip
-def test_recipe_file_has_the_same_bounds(tmp_path, line, said):
+def test_recipe_file_has_the_same_bounds(tmp_path, line, message):
     (tmp_path / "recipe.toml").write_text(WHOLE + line + "\n")
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(RecipeError, match=message):
         read_recipe(tmp_path / "recipe.toml")
 
 
@@ -71,7 +71,7 @@ def test_deeply_nested_recipe_is_refused(tmp_path, name, text):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--tau", "nan", "--json"], "The temperature is nan"),
         (["--size", "-5"], "The size in pixels is -5"),
@@ -79,10 +79,10 @@ def test_deeply_nested_recipe_is_refused(tmp_path, name, text):
         (["--seed", "-1"], "seed is -1"),
     ],
 )
-def test_command_line_options_have_the_same_bounds(index_zip, capsys, options, said):
+def test_command_line_options_have_the_same_bounds(index_zip, capsys, options, message):
     assert main(["evaluate", str(index_zip), "--model", "colour_histogram", *options]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and said in err and "Traceback" not in err
+    assert out == "" and message in err and "Traceback" not in err
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_too_large_images_are_refused_and_large_ones_cause_a_warning(index_zip, 
             if isinstance(e, EvaluationProgress)
         )
 
-    told = first(size_px=512)
-    assert "4,096 tokens per image are slow: the model's input size (32 px, --feed input)" in told.text
-    assert (told.share, network.embedded) == (0.0, 0)
+    event = first(size_px=512)
+    assert "4,096 tokens per image are slow: the model's input size (32 px, --feed input)" in event.text
+    assert (event.share, network.embedded) == (0.0, 0)
     assert "tokens" not in first(size_px=256).text
     monkeypatch.setattr("core.evaluation.plan.MAX_SIZE_PX", 24)
     with pytest.raises(LabelledSetError, match="would be fed at 32 px, more than the limit of 24 px"):

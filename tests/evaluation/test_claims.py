@@ -66,15 +66,15 @@ def test_record_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("difference", "said"),
+    ("difference", "verdict"),
     [
         ((0.05, 0.02, 0.08), "is ahead of MAE"),
         ((-0.05, -0.08, -0.02), "is behind MAE"),
         ((0.01, -0.02, 0.04), "is not distinguishable from MAE"),
     ],
 )
-def test_sentence_states_the_verdict(difference: tuple[float, float, float], said: str) -> None:
-    assert said in claim(difference).sentence()
+def test_sentence_states_the_verdict(difference: tuple[float, float, float], verdict: str) -> None:
+    assert verdict in claim(difference).sentence()
     assert "another protocol" in text_of([claim(difference)])
 
 
@@ -90,8 +90,8 @@ def test_sentence_states_the_verdict(difference: tuple[float, float, float], sai
     ],
 )
 def test_damaged_record_is_refused(tmp_path: Path, damage: dict[str, object]) -> None:
-    said = json.loads(write_claim(claim(), tmp_path).read_text())
-    (tmp_path / "scale_mae.json").write_text(json.dumps(seal({**unseal(said), **damage})))
+    record = json.loads(write_claim(claim(), tmp_path).read_text())
+    (tmp_path / "scale_mae.json").write_text(json.dumps(seal({**unseal(record), **damage})))
     with pytest.raises(RecipeError, match=r"scale_mae\.json is not a valid record"):
         read_claims(tmp_path)
     (tmp_path / "scale_mae.json").write_text("{")

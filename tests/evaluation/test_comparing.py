@@ -48,7 +48,7 @@ def test_a_pair_is_tested_and_its_vectors_are_compared(index_zip, network, tmp_p
     assert "fake (native_gsd) minus colour_histogram" in pair.sentence() and "McNemar" in pair.sentence()
 
 
-def test_what_was_scored_on_other_images_is_not_compared(index_zip, network, tmp_path):
+def test_results_on_other_images_are_not_compared(index_zip, network, tmp_path):
     cache = Cache(tmp_path)
     whole = results(EvaluationPlan(data=(str(index_zip),)), [ColourHistogram()], cache)[0]
     other = results(EvaluationPlan(data=(str(index_zip),), seed=1), [network], cache)[0]

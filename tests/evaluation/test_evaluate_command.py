@@ -83,7 +83,7 @@ def test_the_paper_is_printed_on_request(index_zip, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nowhere"], "There is no labelled set 'nowhere'"),
         ([], "Give a data set, a folder or a zip"),
@@ -98,12 +98,12 @@ def test_the_paper_is_printed_on_request(index_zip, capsys):
         (["{pack}", "--normalisation", "dataset"], "No colour statistics are known"),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_code_two(index_zip, capsys, arguments, said):
+def test_invalid_input_gives_one_line_and_exit_code_two(index_zip, capsys, arguments, message):
     arguments = [argument.replace("{pack}", str(index_zip)) for argument in arguments]
     assert main(["evaluate", *arguments, "--model", "colour_histogram"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert "Traceback" not in err
 
 

@@ -10,14 +10,14 @@ def result(data, value, low, high, weights="1" * 64, ratio=0.75):
 
 def test_the_mean_over_sets_decides_and_the_interval_gives_the_verdict():
     single, mean = result("neon", 1.0, 0.9, 1.1), result("mean of neon, scenes", 0.3, 0.1, 0.5)
-    said = gsd_awareness("net", "1" * 64, [single, mean])
-    assert said.startswith(
+    text = gsd_awareness("net", "1" * 64, [single, mean])
+    assert text.startswith(
         "It uses the GSD: the right one gains +0.30 [+0.10, +0.50] dB over one wrong by a factor of 4"
     )
     assert "no measurable use" in gsd_awareness("net", "1" * 64, [result("neon", 0.0, -0.1, 0.1)])
     assert "better with a wrong GSD" in gsd_awareness("net", "1" * 64, [result("neon", -0.2, -0.3, -0.1)])
 
 
-def test_results_of_other_weights_or_ratios_say_nothing():
+def test_results_of_other_weights_or_ratios_give_no_verdict():
     found = [result("neon", 1.0, 0.9, 1.1, weights="2" * 64), result("neon", 1.0, 0.9, 1.1, ratio=0.5)]
     assert gsd_awareness("net", "1" * 64, found) == ""

@@ -1,4 +1,4 @@
-"""An evaluation that is killed resumes: finished results are kept, none is damaged, all come out the same."""
+"""An evaluation that is killed resumes: finished results are kept, none is damaged, and all are the same."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_killed_scale_series_resumes_and_gives_the_same_results(index_zip, tmp_p
     )
     found = json.loads(resumed.stdout)["results"]
     assert len(found) == 4 + 4 * 2
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "what was kept was not computed again"
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "kept results are not recomputed"
     fresh = subprocess.run(
         command(index_zip, cache, "--json", "--fresh"),
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Which model for what: only comparable results share a column, floors stay, ties are called ties."""
+"""The overview of models: only comparable results share a column, floors stay, ties are marked."""
 
 from dataclasses import replace
 

@@ -38,11 +38,11 @@ def test_official_weights_are_recognised():
     found = Result(RECIPE, "accuracy", 0.96, 0.95, 0.97, 5400)
     assert "not the paper's ViT-L" in " ".join(
         against_paper([found])[0].differences
-    )  # who names no files is told
+    )  # a command without files gets a hint
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "differs"),
     [
         ({}, False),
         ({"size_px": 64, "policy": "manual-3.5", "res": 3.5}, False),
@@ -52,8 +52,8 @@ def test_official_weights_are_recognised():
         ({"policy": "manual-2.0", "res": 2.0}, True),
     ],
 )
-def test_res_is_a_difference_only_if_it_is_not_the_authors(settings, told):
-    assert ("res by the policy" in differences(**settings)) == told
+def test_res_is_a_difference_only_if_it_is_not_the_authors(settings, differs):
+    assert ("res by the policy" in differences(**settings)) == differs
 
 
 def test_pooling_and_limit_are_differences():

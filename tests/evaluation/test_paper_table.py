@@ -129,7 +129,7 @@ def test_training_range_needs_no_gsd(class_folders, network):
         results(replace(plan, policies=("native_gsd",)), [network])
 
 
-def test_a_clipped_res_is_said(index_zip, network, monkeypatch):
+def test_a_clipped_res_is_reported(index_zip, network, monkeypatch):
     plan = EvaluationPlan(data=(str(index_zip),), scales=(0.25, 1.0), policies=("training_range", "log_gsd"))
     assert not any(r.recipe.res_is_clipped for r in results(plan, [network]))
     monkeypatch.setattr(network, "res", lambda policy, *_: 4.98)
@@ -215,7 +215,7 @@ def test_scaled_galleries_differ_from_the_paper(published_trees, tmp_path, capsy
     assert "both downsampled" in capsys.readouterr().out
 
 
-def test_all_says_which_sets_it_means(tmp_path, capsys, monkeypatch):
+def test_all_names_its_sets(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("core.evaluation.data.datasets.SHARED_DATA", tmp_path / "none")
     assert main(["evaluate", "all", "--model", "colour_histogram", "--cache", str(tmp_path / "cache")]) == 2
     assert "all: eurosat, ucmerced, harvey" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""An evaluation in a process of its own: killed, resumed, stopped, and its request as a file."""
+"""An evaluation in a separate process: killed, resumed, stopped, and its request as a file."""
 
 import json
 import os
@@ -116,7 +116,7 @@ def test_requests_and_statuses_survive_their_files(tmp_path):
     run.write(status, now=True)
     assert run.status == status
     (run.folder / "status.json").write_text("{")
-    assert run.status == EvaluationStatus(), "a damaged status is none"
+    assert run.status == EvaluationStatus(), "a damaged status counts as empty"
 
 
 @pytest.mark.parametrize(

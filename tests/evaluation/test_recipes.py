@@ -67,7 +67,7 @@ def test_settings_that_could_not_be_followed_are_named(index_zip, network):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('protocol = "knn"\nspeed = 3\n', "unknown setting 'speed'"),
         ('protocol = "knn"\n', "lacks 'data'"),
@@ -86,9 +86,9 @@ def test_settings_that_could_not_be_followed_are_named(index_zip, network):
         ),
     ],
 )
-def test_invalid_recipe_file_is_refused(tmp_path, content, said):
+def test_invalid_recipe_file_is_refused(tmp_path, content, message):
     (tmp_path / "recipe.toml").write_text(content)
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(RecipeError, match=message):
         read_recipe(tmp_path / "recipe.toml")
     with pytest.raises(RecipeError, match=r"'mine\.toml' is not valid"):
         parse_recipe(b"\xff", "mine.toml")
@@ -123,10 +123,10 @@ def test_paper_results_are_listed_with_every_difference(class_folders, tmp_path,
     row = against_paper(found)[0]
     assert row.paper == {"Scale-MAE": 86.7, "SatMAE": 84.4, "ConvMAE": 88.8}
     assert row.ours == pytest.approx(100 * found[0].value)
-    said = " ".join(row.differences)
-    assert "scales 100 % instead of" in said
-    assert "gallery of 33 images instead of 21,600" in said
-    assert "not the paper's ViT-L" in said
+    differences_text = " ".join(row.differences)
+    assert "scales 100 % instead of" in differences_text
+    assert "gallery of 33 images instead of 21,600" in differences_text
+    assert "not the paper's ViT-L" in differences_text
     text = paper_text([row])
     assert "86.7" in text and "another protocol" in text
 

@@ -1,8 +1,8 @@
-"""The command that reproduces Scale-MAE's kNN on EuroSAT, on weights of the published layout made here and
+"""The command that reproduces Scale-MAE's kNN on EuroSAT, on synthetic weights of the published layout and
 pictures in the published split.
 
-With the official file and all of EuroSAT the same command gives the published 0.960; here its protocol is
-held to a plain torch version of the authors' evaluation, prediction for prediction.
+With the official file and all of EuroSAT the same command gives the published 0.960; here its predictions
+are compared with a plain torch version of the authors' evaluation.
 """
 
 import json
@@ -59,12 +59,15 @@ def authors_way(weights: Path, data: Path, overwrite: bool) -> tuple[list[str], 
     labels = torch.tensor([CLASSES.index(name.split("/")[0]) for name in train])
     bank = vectors(train)
     if overwrite:
-        written, told = torch.zeros_like(bank), torch.zeros_like(labels)
+        written, written_labels = torch.zeros_like(bank), torch.zeros_like(labels)
         for number, start in enumerate(range(0, len(train), BATCH)):
             part = bank[start : start + BATCH]
             at = number * len(part)
-            written[at : at + len(part)], told[at : at + len(part)] = part, labels[start : start + BATCH]
-        bank, labels = written, told
+            written[at : at + len(part)], written_labels[at : at + len(part)] = (
+                part,
+                labels[start : start + BATCH],
+            )
+        bank, labels = written, written_labels
     similarity, rows = (vectors(test) @ bank.T).topk(20, dim=1)
     votes = torch.zeros(len(test), 3).scatter_add_(1, labels[rows], (similarity / 0.07).exp())
     return test, votes.argmax(1).tolist()

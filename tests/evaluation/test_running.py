@@ -23,13 +23,13 @@ def test_scale_series_covers_scales_times_policies_and_reports_progress(index_zi
     plan = EvaluationPlan(
         protocol="sweep", data=(str(index_zip),), scales=SCALE_SERIES, policies=(None, "author_eval")
     )
-    told = events(plan, [network])
-    found = [event for event in told if isinstance(event, Result)]
+    all_events = events(plan, [network])
+    found = [event for event in all_events if isinstance(event, Result)]
     assert [(r.recipe.scale, r.recipe.policy) for r in found] == [
         (s, p) for s in SCALE_SERIES for p in ("native_gsd", "author_eval")
     ]
     assert {r.recipe.protocol for r in found} == {"sweep"}
-    shares = [event.share for event in told if isinstance(event, EvaluationProgress)]
+    shares = [event.share for event in all_events if isinstance(event, EvaluationProgress)]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
     sizes = {r.recipe.scale: (r.recipe.scaled_px, r.recipe.size_px) for r in found}
@@ -166,8 +166,8 @@ def test_dataset_colours_and_author_recipes_change_what_the_network_gets(
     colours = fed[0][0]
     assert plain.recipe.gsd_m == pytest.approx(10.0)
     run(normalisation="dataset")
-    wanted = (colours - [0.34437, 0.38029, 0.40778]) / [0.20369, 0.13664, 0.11484] * 0.25 + 0.5
-    assert np.allclose(fed[0][0], wanted, atol=1e-4)
+    expected = (colours - [0.34437, 0.38029, 0.40778]) / [0.20369, 0.13664, 0.11484] * 0.25 + 0.5
+    assert np.allclose(fed[0][0], expected, atol=1e-4)
     assert run(author="author").recipe.res == 3.5
     large = run(author="author_224").recipe
     assert (large.size_px, large.res, large.scaled_px, large.pooling) == (224, 1.0, 64, "cls")

@@ -1,4 +1,4 @@
-"""Results on disk: a flipped bit never gives another result, and a full disk loses none."""
+"""Results on disk: a flipped bit never changes a result, and a full disk loses none."""
 
 import errno
 import json
@@ -98,9 +98,9 @@ def test_damaged_result_is_recomputed_with_a_notice(index_zip, network, tmp_path
     assert none == []
     file = tmp_path / f"{first.recipe.key}.json"
     file.write_text(file.read_text().replace(str(first.count), str(first.count + 1)))
-    (second,), said = run()
+    (second,), notices = run()
     assert second.value == first.value and second.count == first.count
-    assert said == [
+    assert notices == [
         f"The stored result of fake on {first.recipe.data} has no valid checksum and is recomputed."
     ]
     assert run()[1] == []

@@ -1,4 +1,4 @@
-"""The committed components are the ones their sources build."""
+"""The committed components match their sources."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_built_file_is_small_and_alone(package: Path, name: str) -> None:
     code = (package / "assets" / f"{name}.js").read_text(encoding="utf-8")
     assert len(code.encode()) <= LARGEST_BYTES
     imports = r"""\bfrom\s*["']\.{0,2}/|\bimport\s*\(\s*["']"""
-    assert not re.search(imports, code), "a second file would be loaded"
+    assert not re.search(imports, code), "the component must be a single file"
 
 
 @pytest.mark.parametrize(("package", "name"), BUILT)

@@ -1,4 +1,4 @@
-"""Synthetic rasters for shapes and edges; the catalogue of real imagery for what a person would look at."""
+"""Synthetic rasters for edge cases, and the catalogue of real imagery."""
 
 from __future__ import annotations
 

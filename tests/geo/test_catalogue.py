@@ -1,4 +1,4 @@
-"""Sources by name, data folders, uploads that nobody can guess."""
+"""Sources by name, data folders, and uploads under keys that cannot be guessed."""
 
 import io
 
@@ -15,7 +15,7 @@ def png(shade):
     return stream.getvalue()
 
 
-def test_an_unknown_source_is_a_sentence(catalogue):
+def test_an_unknown_source_is_reported(catalogue):
     with pytest.raises(GeoError, match="choose one of"):
         catalogue.read(TileSpec(TileRef("../../etc", "passwd")))
 
@@ -57,7 +57,7 @@ def test_an_upload_is_read_by_its_id_only(make_tif, noise):
             catalogue.read(TileSpec(TileRef("upload", key)))
 
 
-def test_the_oldest_upload_goes_when_the_memory_is_full():
+def test_the_oldest_upload_is_evicted_when_the_memory_is_full():
     uploads = Uploads(limit_bytes=2 * 32 * 32 * 3)
     refs = [uploads.add(png(shade), "a.png", gsd_m=1) for shade in (10, 20, 30)]
     assert uploads.keys() == (refs[1].key, refs[2].key)

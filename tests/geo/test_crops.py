@@ -1,4 +1,4 @@
-"""Training crops: never enlarged, averaged when coarser, the same with any number of workers."""
+"""Training crops: never enlarged, averaged if coarser, and the same for any number of workers."""
 
 from __future__ import annotations
 

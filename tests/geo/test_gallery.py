@@ -1,4 +1,4 @@
-"""The gallery: real tiles from 0.1 m to kilometres, only those present, each at the scale it states."""
+"""The gallery: real tiles from 0.1 m to kilometres, those that are present, each at its stated scale."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ def test_only_what_is_present_is_offered():
     assert len({spec for _, spec in CHOICES}) == len(CHOICES)
 
 
-def test_importing_the_ground_brings_neither_torch_nor_rasterio_nor_streamlit():
+def test_importing_geo_loads_neither_torch_nor_rasterio_nor_streamlit():
     late = {"torch", "streamlit", "rasterio", "cv2", "scipy", "pyproj", "PIL"}
     code = f"import sys, core.geo; print(sorted({late} & set(sys.modules)))"
     assert (

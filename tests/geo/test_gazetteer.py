@@ -73,7 +73,7 @@ def test_southern_and_western_coordinates():
         ("(((", "not among"),
     ],
 )
-def test_what_is_not_understood_gets_a_sentence(text, sentence):
+def test_invalid_or_unknown_places_are_reported(text, sentence):
     with pytest.raises(GeoError, match=sentence):
         find_places(text)
 

@@ -28,7 +28,7 @@ def test_degrees_become_metres_at_their_latitude(lat):
     assert found == pytest.approx((east_west * pixel, north_south * pixel), rel=1e-6)
 
 
-def test_a_projected_pixel_is_what_the_transform_says_in_the_unit_of_the_crs():
+def test_a_projected_pixel_is_measured_in_the_unit_of_the_crs():
     assert ground_gsd("EPSG:32631", (0.3, 0, 500_000, 0, -0.3, 5_760_000), 5, 5) == (0.3, 0.3)
     feet = ground_gsd(
         "EPSG:2264", (1.0, 0, 2_000_000, 0, -1.0, 700_000), 5, 5
@@ -45,7 +45,7 @@ def test_web_mercator_is_measured_on_the_ground_and_not_in_its_own_metres():
 
 @pytest.mark.parametrize("angle", [0, 30, 90, 137])
 @pytest.mark.parametrize("flip", [1, -1])
-def test_turned_and_south_up_transforms_keep_their_scale(angle, flip):
+def test_rotated_and_south_up_transforms_keep_their_scale(angle, flip):
     turned = Affine.translation(500_000, 5_760_000) @ Affine.rotation(angle) @ Affine.scale(2, -3 * flip)
     assert ground_gsd("EPSG:32631", turned[:6], 10, 10) == pytest.approx((2, 3), rel=1e-9)
 
@@ -81,7 +81,7 @@ def test_a_footprint_around_a_pole_goes_all_the_way_round():
     assert 80 < box.south < 85
 
 
-def test_the_whole_globe_and_the_unreachable_have_their_footprints():
+def test_the_footprint_of_the_whole_globe_and_of_invalid_coordinates():
     globe = box_footprint("EPSG:4326", (1, 0, -180, 0, -1, 90), (0, 0, 360, 180))
     assert globe is not None
     assert (globe.west, globe.south, globe.east, globe.north) == (-180, -90, 180, 90)
@@ -94,5 +94,5 @@ def test_places_become_pixels_and_longitudes_may_count_from_zero():
 
 
 @pytest.mark.parametrize("crs", [None, "", "EPSG:999999", 'LOCAL_CS["x"]', "EPSG:4978", "no crs at all"])
-def test_what_does_not_lie_on_earth_is_no_crs(crs):
+def test_a_crs_that_does_not_lead_to_earth_is_unusable(crs):
     assert not usable_crs(crs)

@@ -1,4 +1,4 @@
-"""Hostile and damaged files and names: each is refused with one sentence and opens nothing else."""
+"""Hostile and damaged files and names: each is refused with a clear error and opens nothing else."""
 
 import os
 import socket
@@ -52,7 +52,7 @@ def test_a_truncated_tiff_at_any_length(good, tmp_path):
     ],
 )
 @pytest.mark.parametrize("name", ["x.tif", "x.png"])
-def test_what_is_no_raster_is_said_in_a_sentence(tmp_path, content, sentence, name):
+def test_files_that_are_not_rasters_are_reported(tmp_path, content, sentence, name):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(GeoError, match=sentence) as caught:
@@ -140,12 +140,12 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize("gsd_m", [-1.0, 0.0, float("nan"), float("inf")])
-def test_a_gsd_that_cannot_be(good, gsd_m):
+def test_an_impossible_gsd_is_refused(good, gsd_m):
     with pytest.raises(GeoError, match="above zero"):
         open_source(good, gsd_m=gsd_m)
 
 
-def test_bent_bytes_never_get_past_a_sentence(good, tmp_path):
+def test_corrupted_bytes_give_a_clear_error_at_most(good, tmp_path):
     import numpy as np
 
     whole = bytearray(good.read_bytes())

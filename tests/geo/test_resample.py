@@ -1,4 +1,4 @@
-"""Area averaging is the mean over the ground, bicubic invents nothing, and validity follows."""
+"""Area averaging is the mean over the ground, bicubic does not overshoot, and masks are resampled too."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def test_area_averaging_is_the_plain_mean(values, factor):
 def test_area_averaging_over_fractional_pixels_is_the_mean_of_the_finely_repeated_picture(values):
     fine = (
         values.astype(np.float64).repeat(7, axis=1).repeat(7, axis=2)
-    )  # 7 parts a pixel: 36 * 7 / 21 = 12 columns
+    )  # 7 parts per pixel: 36 * 7 / 21 = 12 columns
     expected = fine[:, : 24 * 7 // 12 * 12, :].reshape(2, 12, 14, 12, 21).mean(axis=(2, 4))
     out, _ = resize(values, ALL, Cut((0, 0, 36, 24), 12, 12))
     np.testing.assert_allclose(out, expected, rtol=2e-6)
@@ -74,7 +74,7 @@ def test_a_mean_takes_valid_pixels_only(values):
     assert out.min() > -9999
 
 
-def test_a_tile_comes_to_a_gsd_a_size_or_both(make_tif, noise):
+def test_a_tile_is_resampled_to_a_gsd_a_size_or_both(make_tif, noise):
     source = open_source(make_tif(noise))  # 60 x 40 px of 10 m
     tile = source.read(TileSpec(source.ref(), window=(0, 0, 60, 40)))
     assert resample(tile) is tile
@@ -93,7 +93,7 @@ def test_a_tile_comes_to_a_gsd_a_size_or_both(make_tif, noise):
     assert resample(lost, gsd_m=25).transform is None
 
 
-def test_more_ground_than_there_is_is_refused_with_what_would_fit():
+def test_more_ground_than_the_source_has_is_refused_with_the_size_that_fits():
     with pytest.raises(GeoError, match=r"covers 400 m.*at most 4 m"):
         plan((60, 40), (0, 0, 60, 40), (10.0, 10.0), 20.0, 100)
     with pytest.raises(GeoError, match="at most 400 m"):

@@ -50,7 +50,7 @@ def test_blocks_with_much_missing_ground_are_left_out():
     assert module._spans(300) == [(0, 300)] and module._spans(900) == [(0, 448), (226, 448), (452, 448)]
 
 
-def test_without_any_raster_one_sentence_says_what_to_do(monkeypatch):
+def test_missing_rasters_are_reported_with_a_remedy(monkeypatch):
     monkeypatch.setattr(module, "bundled_sources", list)
     monkeypatch.setattr(module, "WheelSource", lambda: type("None", (), {"keys": lambda self: ()})())
     with pytest.raises(GeoError, match="make setup"):

@@ -1,4 +1,4 @@
-"""What the network is fed does not depend on the tile's own contrast; what the eye sees does."""
+"""The input of the network does not depend on the contrast of the tile; the displayed picture does."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_a_nodata_colour_of_eight_bits_stays_as_drawn(make_tif):
     assert to_unit(tile)[:, 5, 5].tolist() == [1, 1, 1]
 
 
-def test_an_even_sea_is_not_stretched_into_noise(make_tif):
+def test_a_uniform_sea_is_not_stretched_into_noise(make_tif):
     sea = np.random.default_rng(0).integers(30, 33, (3, 64, 64), dtype=np.uint8)
     assert np.ptp(for_eye(read(make_tif(sea)))) < 30
 
@@ -65,7 +65,7 @@ def test_a_thumbnail_reads_the_bands_shown_only(make_tif):
 
 
 @pytest.mark.parametrize("value", [0, 2**63, 255])
-def test_a_source_of_one_value_is_even_and_not_an_error(make_tif, value):
+def test_a_constant_source_gives_a_uniform_picture(make_tif, value):
     tile = read(make_tif(np.full((1, 9, 9), value, np.uint64)))
     for picture in (to_unit(tile), for_eye(tile)):
         assert np.isfinite(picture).all()

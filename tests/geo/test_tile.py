@@ -1,4 +1,4 @@
-"""Specs refuse what cannot be meant, and are what they promise: hashable plain values."""
+"""Specs refuse invalid values and are hashable."""
 
 import math
 
@@ -26,12 +26,12 @@ REF = TileRef("samples", "landsat")
         {"rgb": (0, 1, -1)},
     ],
 )
-def test_a_spec_that_cannot_be_meant_is_refused_in_a_sentence(wrong):
+def test_an_invalid_spec_is_refused(wrong):
     with pytest.raises(GeoError, match=r"[a-z].*\.$"):
         TileSpec(REF, **wrong)
 
 
-def test_a_spec_is_a_key():
+def test_a_spec_is_hashable():
     assert {TileSpec(REF, gsd_m=10.0): 1}[TileSpec(TileRef("samples", "landsat"), gsd_m=10.0)] == 1
 
 

@@ -13,8 +13,8 @@ from core.geo.web_tiles import WebTiles
 def tile_at(tiles, lon, lat, z):
     n = 2**z
     x, y = (lon + 180) / 360 * n, (1 - np.arcsinh(np.tan(np.radians(lat))) / np.pi) / 2 * n
-    drawn = tiles.draw(z, int(x), int(y))
-    return None if drawn is None else drawn[int(y % 1 * 256), int(x % 1 * 256)]
+    pixels = tiles.draw(z, int(x), int(y))
+    return None if pixels is None else pixels[int(y % 1 * 256), int(x % 1 * 256)]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_colours_lie_where_the_ground_does(halves):
     assert (west[3], east[3]) == (255, 255)
 
 
-def test_what_is_no_data_is_clear_and_what_is_elsewhere_is_nothing(halves):
+def test_nodata_is_transparent_and_other_places_have_no_tile(halves):
     hole = tile_at(halves, 10.5, 45.05, 9)
     assert hole is None or hole[3] == 0
     assert tile_at(halves, -70, 10, 9) is None
@@ -75,7 +75,7 @@ def test_real_scenes_fill_their_tiles(source, key):
     n = 2**z
     x = int(((west + east) / 2 + 180) / 360 * n)
     y = int((1 - np.arcsinh(np.tan(np.radians((south + north) / 2))) / np.pi) / 2 * n)
-    drawn = tiles.draw(z, x, y)
-    assert drawn.shape == (256, 256, 4)
-    assert (drawn[..., 3] > 0).mean() > 0.3
-    assert drawn[drawn[..., 3] > 0][:, :3].std() > 15
+    tile = tiles.draw(z, x, y)
+    assert tile.shape == (256, 256, 4)
+    assert (tile[..., 3] > 0).mean() > 0.3
+    assert tile[tile[..., 3] > 0][:, :3].std() > 15

@@ -17,7 +17,7 @@ def test_predictions_arrive_without_names_and_count_once_for_each_pupil():
     assert boards.predictions(code, "other") == ()
 
 
-def test_an_unknown_code_is_answered_with_a_sentence():
+def test_an_unknown_code_is_reported():
     with pytest.raises(BoardError, match="no class with this code"):
         Boards().join("ABCDE")
 
@@ -32,7 +32,7 @@ def test_only_the_key_opens_the_teachers_view():
         boards.host(board.code, "größer")
 
 
-def test_nobody_closes_the_board_of_somebody_else(monkeypatch):
+def test_only_the_key_closes_a_board(monkeypatch):
     monkeypatch.setattr(module, "MOST_BOARDS", 3)
     monkeypatch.setattr(module, "MOST_BOARDS_EACH", 2)
     boards = Boards()

@@ -1,4 +1,4 @@
-"""Notebooks and worksheets are made of the same lessons as the page."""
+"""Notebooks and worksheets are generated from the same lessons as the page."""
 
 import json
 from itertools import pairwise
@@ -56,8 +56,8 @@ def test_a_notebook_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 @pytest.mark.slow
 @pytest.mark.parametrize("lesson", [lesson for lesson in LESSONS if lesson.id != FAST], ids=lambda v: v.id)
 def test_every_notebook_runs(lesson: Lesson, monkeypatch, capsys):
-    said = run(lesson, monkeypatch, capsys)
-    assert "Right." in said or "Not quite." in said
+    printed = run(lesson, monkeypatch, capsys)
+    assert "Right." in printed or "Not quite." in printed
 
 
 def test_source_has_what_the_function_uses_and_no_more():
@@ -76,19 +76,19 @@ def pages(pdf: bytes) -> int:
 def test_a_worksheet_is_one_page_and_does_not_hold_the_answer(bench: Bench, monkeypatch):
     lesson = find_lesson(FAST)
     assert lesson
-    drawn: list[str] = []
+    texts: list[str] = []
     text = Figure.text
     monkeypatch.setattr(
-        Figure, "text", lambda self, x, y, s, **more: drawn.append(s) or text(self, x, y, s, **more)
+        Figure, "text", lambda self, x, y, s, **more: texts.append(s) or text(self, x, y, s, **more)
     )
     sheet = worksheet(lesson, 1, bench)
-    said = " ".join(" ".join(drawn).split())
+    page = " ".join(" ".join(texts).split())
     assert sheet.startswith(b"%PDF") and pages(sheet) == 1
-    assert lesson.ask in said and lesson.debrief not in said
-    drawn.clear()
+    assert lesson.ask in page and lesson.debrief not in page
+    texts.clear()
     key = answer_key(lesson, 1, bench)
     assert pages(key) == 1
-    assert lesson.conclude(lesson.measure(bench)).says in " ".join(" ".join(drawn).split())
+    assert lesson.conclude(lesson.measure(bench)).says in " ".join(" ".join(texts).split())
 
 
 def test_equal_worksheets_are_equal_files(bench: Bench):

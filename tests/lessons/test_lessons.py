@@ -27,7 +27,7 @@ OTHER_MODELS = ("mae_tiny", "sdmae_tiny")
 GRID = np.arange(196.0).reshape(14, 14)
 
 BROKEN: dict[str, Finding] = {
-    # no patch is worse than another, and contrast says nothing
+    # all patches are equally hard, and contrast predicts nothing
     "patches": Finding({"row": 1, "column": 1, "worst": 1.0, "median": 1.0, "correlation": 0.0}, GRID),
     # the lead grows with what is hidden
     "shares": Finding({f"lead at {s:.0%}": s for s in SHARES}),
@@ -121,9 +121,8 @@ def test_the_shipped_network_shows_what_a_lesson_teaches(lesson: Lesson, bench: 
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.id)
-def test_trying_does_not_start_with_what_is_asked_for(lesson: Lesson):
-    """After the commitment the page shows what `explore` finds with the first settings; the answer comes
-    later."""
+def test_the_first_settings_do_not_give_the_answer_away(lesson: Lesson):
+    """After the prediction the page shows `explore` with its first settings; the answer comes later."""
     assert lesson.controls
     measured = inspect.signature(lesson.measure).parameters
     asked = {name: parameter.default for name, parameter in measured.items() if name != "bench"}
@@ -138,7 +137,7 @@ def test_painting_starts_with_another_mask_than_the_question():
 @pytest.mark.slow
 @pytest.mark.parametrize("model", OTHER_MODELS)
 def test_other_networks_answer_every_lesson_or_say_that_it_does_not_hold(model: str):
-    """Two more networks, one of them with another grid and without a use for the GSD."""
+    """Two more networks, one of them with another grid and not GSD-aware."""
     bench, held = Bench(model), {}
     for lesson in LESSONS:
         lesson.setup(bench)
@@ -192,15 +191,15 @@ def test_text_is_short_and_its_words_are_explained(lesson: Lesson):
     assert all(len(sentence) < 260 for sentence in lesson.prose)
     assert lesson.terms
     assert set(lesson.terms) <= set(TERMS)
-    said = " ".join((*lesson.prose, lesson.ask, lesson.debrief, lesson.claim, lesson.try_this)).lower()
+    text = " ".join((*lesson.prose, lesson.ask, lesson.debrief, lesson.claim, lesson.try_this)).lower()
     stems = {term: term.lower().rstrip("s").replace("y", "") for term in TERMS}
     unexplained = {
-        term for term, stem in stems.items() if re.search(rf"\b{re.escape(stem)}", said.replace("y", ""))
+        term for term, stem in stems.items() if re.search(rf"\b{re.escape(stem)}", text.replace("y", ""))
     } - set(lesson.terms)
     assert not unexplained & {"GSD", "PSNR", "kNN", "embedding", "cosine", "calibrated"}
 
 
-def test_every_term_stands_in_the_glossary():
+def test_every_term_is_in_the_glossary():
     assert not [term for term in TERMS if term.lower() not in GLOSSARY]
 
 

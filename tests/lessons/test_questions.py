@@ -36,7 +36,7 @@ ONE, MANY = Patches(1, 1), Patches(2, 4)
         (PLACE, "x" * 500, "at most 120"),
     ],
 )
-def test_empty_and_impossible_predictions_are_refused_in_a_sentence(question, raw, says):
+def test_empty_and_impossible_predictions_are_refused(question, raw, says):
     with pytest.raises(PredictionError, match=says):
         question.read(raw)
 

@@ -1,4 +1,4 @@
-"""The model file that docs/adding-a-model.md shows is found by being there, and keeps the contract."""
+"""The model file that docs/adding-a-model.md shows is found without registration and keeps the contract."""
 
 from __future__ import annotations
 

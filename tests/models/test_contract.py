@@ -1,5 +1,5 @@
-"""What every network promises, kept for every family and every preset that is small enough; a new model file
-joins by existing."""
+"""The contract of every network, tested for every family and every small preset; new model files are included
+automatically."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ SHRUNK: dict[str, Any] = {
     "mlp_dim": 32,
     "band_config": (2, 16),
 }
-SMALL_PX = 128  # presets that take pictures of at most this side are tried as they are
+SMALL_PX = 128  # presets with inputs of at most this side are tested at full size
 FAMILIES = sorted(families())
 LEARNERS = [name for name in FAMILIES if families()[name].objective]
-PAINTERS = [name for name in FAMILIES if families()[name].reconstructs]
+RECONSTRUCTORS = [name for name in FAMILIES if families()[name].reconstructs]
 PRESETS = [name for name, card in cards().items() if card.input_px <= SMALL_PX]
 
 
@@ -47,8 +47,8 @@ def centred(name: str) -> list[dict[str, Any]]:
 
 
 CENTRED = [(name, sizes["centre"]) for name in FAMILIES for sizes in centred(name) if sizes]
-# Tensors that training rightly leaves alone, by family: the published files carry them all the same.
-UNTAUGHT: dict[str, tuple[str, ...]] = {
+# Tensors that are not trained by design, by family; the published files contain them nevertheless.
+UNTRAINED: dict[str, tuple[str, ...]] = {
     "scale_mae": ("mask_token_decoder",),
     "tinymim_decoder": ("mask_token_decoder",),
     "tinymim": tuple(
@@ -58,7 +58,7 @@ UNTAUGHT: dict[str, tuple[str, ...]] = {
     )
     + ("norm.weight", "norm.bias"),
 }
-# What an objective needs beside its network, by family.
+# What an objective needs besides its network, by family.
 LESSONS: dict[str, Callable[[], dict[str, Any]]] = {"tinymim": lambda: {"teacher": shrunk("mae")}}
 
 
@@ -73,7 +73,7 @@ def shrunk(family: str, **sizes: Any) -> Any:
 
 
 def scene(model: Encoder, batch: int = 2, kept: float = 0.3) -> tuple[Tensor, Tensor, Tensor]:
-    """Smooth pictures with some noise, mixed res, and a quarter or so of the patches in no order."""
+    """Smooth pictures with some noise, mixed res, and about a quarter of the patches in random order."""
     side, count = model.card.input_px, (model.card.input_px // model.card.patch_px) ** 2
     coarse = torch.nn.functional.interpolate(torch.randn(batch, 3, 4, 4), size=(side, side), mode="bicubic")
     keep = torch.rand(batch, count).argsort(1)[:, : max(1, int(kept * count))]
@@ -94,7 +94,7 @@ def cells(model: Encoder, keep: Tensor, side: int) -> Tensor:
 
 
 def made(model: Encoder, images: Tensor, res: Tensor, keep: Tensor | None) -> tuple[Tensor, ...]:
-    """Everything a person can get out of a network."""
+    """All outputs of a network."""
     with torch.no_grad():
         tokens = model.encode(images, res, keep)
         if not isinstance(model, Reconstructor):
@@ -112,7 +112,7 @@ def promises_of_a_mask(model: Encoder) -> None:
     seen = cells(model, keep, images.shape[-1])
     first = made(model, images, res, keep)
     assert all(tensor.isfinite().all() for tensor in first)
-    assert same(first, made(model, images, res, keep)), "same input, other output"
+    assert same(first, made(model, images, res, keep)), "the output is not deterministic"
     for junk in (
         torch.randn_like(images) * 100,
         torch.full_like(images, float("nan")),
@@ -134,7 +134,7 @@ def promises_of_a_mask(model: Encoder) -> None:
 
 
 def preset(name: str) -> Any:
-    """A preset with its weights; a student drawn anew, for a trained one refuses to be read at its tail."""
+    """A preset with its weights; students with random ones, because trained ones refuse their last blocks."""
     return create(name, trained=cards()[name].family != "tinymim")
 
 
@@ -150,7 +150,7 @@ def test_whatever_a_network_is_centred_on_hidden_pixels_stay_unread(name: str, c
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if "centre" in families()[name].defaults])
 @pytest.mark.parametrize("patch", [6, 7, 14])
-def test_centring_on_patches_that_are_no_power_of_two(name: str, patch: int) -> None:
+def test_centring_works_for_patches_that_are_not_a_power_of_two(name: str, patch: int) -> None:
     promises_of_a_mask(shrunk(name, centre="visible_harmonic", patch_size=patch, img_size=5 * patch))
 
 
@@ -166,7 +166,7 @@ def test_shapes_of_tokens(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 @torch.no_grad()
-def test_keeping_all_is_keeping_none_back(name: str) -> None:
+def test_keeping_every_patch_equals_keep_none(name: str) -> None:
     model = shrunk(name)
     images, res, _ = scene(model)
     every = torch.rand(2, 16).argsort(1)
@@ -191,7 +191,7 @@ def test_the_card_says_whether_res_matters(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_feel_res_exactly_when_their_card_says_so(name: str) -> None:
+def test_res_changes_the_output_exactly_if_the_card_says_so(name: str) -> None:
     model = preset(name)
     images, res, keep = scene(model)
     with torch.no_grad():
@@ -220,11 +220,11 @@ WRONG = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_what_does_not_fit_is_answered_by_a_sentence(name: str, wrong: str) -> None:
+def test_invalid_inputs_are_reported(name: str, wrong: str) -> None:
     model = shrunk(name)
-    spoil, said = WRONG[wrong]
+    spoil, message = WRONG[wrong]
     for call in (model.encode, *([model.reconstruct] if isinstance(model, Reconstructor) else [])):
-        with pytest.raises(ModelInputError, match=said) as answer:
+        with pytest.raises(ModelInputError, match=message) as answer:
             call(*spoil(*scene(model)))
         assert isinstance(answer.value, ExplorerError)
         assert str(answer.value).endswith(".")
@@ -234,7 +234,7 @@ def test_what_does_not_fit_is_answered_by_a_sentence(name: str, wrong: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes"), [(name, sizes) for name in PAINTERS for sizes in centred(name)], ids=str
+    ("name", "sizes"), [(name, sizes) for name in RECONSTRUCTORS for sizes in centred(name)], ids=str
 )
 @torch.no_grad()
 def test_low_and_high_recombine(name: str, sizes: dict[str, Any]) -> None:
@@ -257,7 +257,7 @@ def test_low_and_high_recombine(name: str, sizes: dict[str, Any]) -> None:
     )
 
 
-@pytest.mark.parametrize("name", PAINTERS)
+@pytest.mark.parametrize("name", RECONSTRUCTORS)
 @torch.no_grad()
 def test_nothing_visible_and_everything_visible(name: str) -> None:
     for sizes in centred(name):
@@ -298,10 +298,10 @@ def test_every_loss_is_finite_and_every_tensor_that_should_learn_gets_a_gradient
         for key, tensor in model.named_parameters()
         if tensor.grad is not None and bool(tensor.grad.abs().sum() > 0)
     }
-    wanted = {key for key, tensor in model.named_parameters() if tensor.requires_grad}
-    assert wanted - reached == set(UNTAUGHT.get(name, ()))
-    assert reached <= wanted
-    assert all(key in reached for key in wanted if key.endswith("cls_token"))
+    trainable = {key for key, tensor in model.named_parameters() if tensor.requires_grad}
+    assert trainable - reached == set(UNTRAINED.get(name, ()))
+    assert reached <= trainable
+    assert all(key in reached for key in trainable if key.endswith("cls_token"))
 
 
 @pytest.mark.parametrize("name", LEARNERS)

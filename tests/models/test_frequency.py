@@ -1,4 +1,4 @@
-"""Low, high and what is subtracted: identities, agreement with other code, hidden pixels unread."""
+"""Low and high bands and centring: identities, agreement with other code, hidden pixels unread."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_bands_of_a_picture_combine_to_the_picture(bands: tuple[int, int]) -
     torch.testing.assert_close(whole, targets, atol=1e-5, rtol=0)
 
 
-def test_high_band_of_a_flat_picture_is_nothing_and_low_is_all() -> None:
+def test_a_flat_picture_has_no_high_band() -> None:
     flat = torch.full((1, 3, 64, 64), 0.7)
     assert high_target(flat, (4, 16)).abs().max() <= 1e-5
     torch.testing.assert_close(low_target(flat, 32, (4, 16)), torch.full((1, 3, 32, 32), 0.7))
@@ -103,9 +103,8 @@ def test_harmonic_base_keeps_visible_pixels_and_solves_the_equation(patch: int, 
 
 
 @pytest.mark.parametrize("centre", ["visible_mean", "visible_harmonic"])
-def test_a_surface_that_brightens_is_a_base_that_brightens(centre: str) -> None:
-    """Centring takes light and contrast away: a x + b enters the network as x does, and comes back as a x +
-    b."""
+def test_a_brighter_image_gives_a_brighter_base(centre: str) -> None:
+    """Centring removes brightness and contrast: a x + b enters as x, and comes back as a x + b."""
     images, keep = torch.randn(1, 3, 32, 32), torch.tensor([[0, 3, 9, 12]])
     plain = centre_on(images, keep, 8, centre)  # type: ignore[arg-type]
     bright = centre_on(3 * images + 5, keep, 8, centre)  # type: ignore[arg-type]
@@ -113,7 +112,7 @@ def test_a_surface_that_brightens_is_a_base_that_brightens(centre: str) -> None:
     torch.testing.assert_close(bright.base, 3 * plain.base + 5, atol=1e-4, rtol=1e-4)
 
 
-def test_a_logarithm_counts_every_picture_by_its_decibels() -> None:
+def test_log_each_averages_the_logarithms_of_errors_per_picture() -> None:
     error = torch.tensor([[1.0, 9.0], [100.0, 100.0]])
     hidden = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     assert torch.allclose(masked_mean(error, hidden), torch.tensor(201 / 3))

@@ -1,5 +1,5 @@
-"""Models of the Hugging Face hub by name: looked up, downloaded, opened and published, against a stand-in on
-this machine."""
+"""Models of the Hugging Face hub by name: looked up, downloaded, opened and published, against a local
+stand-in."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_vit_mae_of_the_hub_is_loaded_with_its_config_and_licence(stand_in: St
     assert not [asked for asked in stand_in.asked if "tf_model" in asked]
 
 
-def test_what_was_downloaded_needs_no_internet(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_downloaded_model_needs_no_internet(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in.models["me/mine"] = {"model.safetensors": save(create("mae", **TRUNK, **DECODER).state_dict())}
     first = open_model("hf:me/mine")
     monkeypatch.delenv("EARTH_MAE_ONLINE")
@@ -79,7 +79,7 @@ def test_what_was_downloaded_needs_no_internet(stand_in: StandIn, monkeypatch: p
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
-def test_nothing_is_asked_while_online_access_is_off(
+def test_no_request_is_sent_while_online_access_is_off(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("EARTH_MAE_ONLINE")
@@ -101,7 +101,7 @@ def test_a_mirror_without_https_needs_the_switch_for_the_local_network(
 @pytest.mark.parametrize(
     "name", ["hf:", "hf:mine", "hf:a/b/c", "hf:../..", "hf:me/mine@../x", "hf:me/mine@", "hf:me /mine"]
 )
-def test_what_is_no_name_of_a_model_is_never_asked_for(stand_in: StandIn, name: str) -> None:
+def test_an_invalid_model_name_is_never_requested(stand_in: StandIn, name: str) -> None:
     if name == "hf:me/mine@":
         name = "hf:me/mine@a b"
     with pytest.raises(OnlineError, match="is not the name of a model"):
@@ -109,7 +109,7 @@ def test_what_is_no_name_of_a_model_is_never_asked_for(stand_in: StandIn, name: 
     assert not stand_in.asked
 
 
-def test_what_the_hub_refuses_is_a_sentence(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusals_of_the_hub_are_reported(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in.gated.add("meta/gated")
     stand_in.models["me/text"] = {"README.md": b"# no weights"}
     stand_in.models["me/several"] = {"a.pth": b"1", "b.pth": b"2"}
@@ -117,14 +117,14 @@ def test_what_the_hub_refuses_is_a_sentence(stand_in: StandIn, monkeypatch: pyte
         "model-00001-of-00002.safetensors": b"1",
         "model-00002-of-00002.safetensors": b"2",
     }
-    said = {
+    messages = {
         "hf:me/none": r"me/none is not on the hub, or is private: check the name",
         "hf:meta/gated": "is gated: accept its terms",
         "hf:me/text": "holds no weights",
         "hf:me/several": r"holds 2 files of weights \(a\.pth, b\.pth\)",
         "hf:me/shards": "in several parts",
     }
-    for name, sentence in said.items():
+    for name, sentence in messages.items():
         with pytest.raises((OnlineError, CheckpointError), match=sentence) as answer:
             open_model(name)
         assert str(answer.value).endswith(".") and "\n" not in str(answer.value)
@@ -148,13 +148,13 @@ def test_a_file_larger_than_the_disk_is_not_downloaded(
     assert not [asked for asked in stand_in.asked if "/resolve/" in asked]
 
 
-def test_a_hostile_file_of_the_hub_gets_the_sentence_of_any_hostile_file(stand_in: StandIn) -> None:
+def test_a_hostile_file_of_the_hub_is_refused_like_any_other(stand_in: StandIn) -> None:
     stand_in.models["bad/one"] = {"pytorch_model.bin": b"these are the weights, honestly " * 9}
     with pytest.raises(CheckpointError, match="neither a file of torch"):
         open_model("hf:bad/one")
 
 
-def test_timms_own_weights_come_from_its_page(stand_in: StandIn) -> None:
+def test_timm_weights_are_downloaded_from_timms_page(stand_in: StandIn) -> None:
     create_model = prepare_timm()
 
     torch.manual_seed(1)
@@ -168,8 +168,8 @@ def test_timms_own_weights_come_from_its_page(stand_in: StandIn) -> None:
     assert model.card.name == "timm:vit_tiny_patch16_224.augreg_in21k"
     images = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
-        wanted = source.forward_head(source.forward_features(images), pre_logits=True)
-        assert torch.equal(model.vector(images, torch.ones(2)), wanted)
+        expected = source.forward_head(source.forward_features(images), pre_logits=True)
+        assert torch.equal(model.vector(images, torch.ones(2)), expected)
 
 
 # Publishing -----------------------------------------------------------------------------
@@ -180,8 +180,8 @@ def test_a_published_model_comes_back_as_it_was(
     stand_in: StandIn, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["publish", name, "--hub", f"me/{name}", "--to", str(tmp_path / "page"), "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["address"] == f"{stand_in.address}/me/{name}"
+    result = json.loads(capsys.readouterr().out)
+    assert result["address"] == f"{stand_in.address}/me/{name}"
     assert set(stand_in.models[f"me/{name}"]) >= {
         "model.safetensors",
         "config.json",
@@ -189,9 +189,9 @@ def test_a_published_model_comes_back_as_it_was(
         "stac-item.json",
     }
     source, model = create(name), ModelCache(2**30).get(f"hf:me/{name}").cpu()
-    wanted = source.state_dict()
+    expected = source.state_dict()
     assert all(
-        torch.equal(t, wanted[k]) for k, t in model.state_dict().items() if not k.endswith("pos_embed")
+        torch.equal(t, expected[k]) for k, t in model.state_dict().items() if not k.endswith("pos_embed")
     )
     for field in ("family", "mean", "std", "pooling", "default_policy", "res_range", "gsd_aware", "input_px"):
         assert getattr(model.card, field) == getattr(source.card, field), field
@@ -248,7 +248,7 @@ def test_publishing_offline_needs_a_folder(
     assert main(["publish", "mae_tiny", "--hub", "mine", "--to", str(tmp_path / "page")]) == 2
 
 
-def test_a_login_that_may_not_write_is_a_sentence(
+def test_a_login_without_write_permission_is_reported(
     stand_in: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stand_in.refuses_writing = True

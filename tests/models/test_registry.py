@@ -1,4 +1,4 @@
-"""Names, sizes, cards, and weights that attach only when they are what their card says."""
+"""Names, sizes, cards, and weights that load only if they match their card."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from core.models.registry import ModelNameError, WeightsCard, WeightsError, writ
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Ship weights for scale_mae_tiny in a folder of the test: called with what to change on the card."""
+    """Ship weights for scale_mae_tiny in a folder of the test: called with changes to the card."""
     monkeypatch.setattr(registry, "WEIGHTS_FOLDER", tmp_path)
 
     def ship(
         name: str = "scale_mae_tiny",
         state: dict[str, torch.Tensor] | None = None,
         fields: dict[str, Any] | None = None,
-        **said: Any,
+        **changes: Any,
     ) -> Path:
         torch.manual_seed(7)
         model = create(name, trained=False)
@@ -51,7 +51,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
                 "restarts": 0,
                 "command": "python -m core train",
                 "metrics": {"psnr_75": 20.0, "knn_eurosat": 0.5},
-                **said,
+                **changes,
             }
         )
         write_card(replace(model.card, weights=weights, **(fields or {})), tmp_path)
@@ -60,7 +60,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     return ship
 
 
-def test_presets_of_the_issue_are_there() -> None:
+def test_all_sizes_of_scale_mae_exist_and_cards_are_consistent() -> None:
     assert {f"scale_mae_{size}" for size in ("tiny", "small", "base", "large")} <= set(cards())
     for name, card in cards().items():
         assert card.name == name
@@ -74,7 +74,7 @@ def test_thin_decoders_of_tiny_and_small() -> None:
         assert cards()[name].sizes.get("unet_widths") or cards()[name].sizes["fcn_dim"] <= 256
 
 
-def test_every_size_is_free() -> None:
+def test_every_size_can_be_overridden() -> None:
     model = create(
         "scale_mae",
         img_size=48,
@@ -99,7 +99,7 @@ def test_every_size_is_free() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes", "said"),
+    ("name", "sizes", "message"),
     [
         ("scale_mea", {}, "no model called"),
         ("scale_mae", {"norm_pix_loss": True}, "no size called norm_pix_loss"),
@@ -108,8 +108,8 @@ def test_every_size_is_free() -> None:
         ("scale_mae", {"img_size": 100}, "cannot be divided into patches"),
     ],
 )
-def test_wrong_names_and_sizes_get_a_sentence(name: str, sizes: dict[str, Any], said: str) -> None:
-    with pytest.raises((ModelNameError, ModelInputError), match=said) as answer:
+def test_invalid_names_and_sizes_are_reported(name: str, sizes: dict[str, Any], message: str) -> None:
+    with pytest.raises((ModelNameError, ModelInputError), match=message) as answer:
         create(name, **sizes)
     assert isinstance(answer.value, ExplorerError)
     assert str(answer.value)[0] != "'"
@@ -124,7 +124,7 @@ def test_the_global_seed_decides_random_weights() -> None:
     assert all(torch.equal(tensor, other[key]) for key, tensor in one.items())
 
 
-def test_weights_attach_to_their_preset_alone(shipped: Callable[..., Path]) -> None:
+def test_weights_load_into_their_preset_only(shipped: Callable[..., Path]) -> None:
     shipped(fields={"default_policy": "log_gsd", "res_range": (0.5, 8.0), "notices": ()})
     model = create("scale_mae_tiny")
     assert model.card.trained

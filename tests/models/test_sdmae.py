@@ -1,4 +1,4 @@
-"""SDMAE's promises beyond the recorded numbers: its views, its options, and what it refuses."""
+"""SDMAE beyond the recorded numbers: its views, its options, and what it refuses."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_res_matters_exactly_when_the_card_says_so(aware: bool) -> None:
     assert torch.equal(near, far) is not aware
 
 
-def test_it_paints_one_band_and_derives_the_others() -> None:
+def test_it_predicts_one_band_and_derives_the_others() -> None:
     net = network(band_config=(2, 8))
     out = net.reconstruct(batch().images, torch.ones(4), keep())
     assert out.low.shape == out.high.shape == out.combined.shape == (4, 3, 32, 32)
@@ -135,7 +135,7 @@ def test_momentum_branch_moves_in_training_only() -> None:
     torch.testing.assert_close(net.momentum_ctr.head[0].weight, before + 0.5)
 
 
-def test_options_of_ours_change_the_second_view() -> None:
+def test_our_additional_options_change_the_second_view() -> None:
     plain, ours = (
         SDMAEObjective(network()),
         SDMAEObjective(network(), scale_shift=(0.4, 0.8), flips=True, quarter_turns=True),
@@ -190,7 +190,7 @@ def test_grey_pictures_are_grey_and_no_strength_changes_nothing() -> None:
     torch.testing.assert_close(shown[:, 0], shown[:, 2], atol=1e-5, rtol=0)
 
 
-def test_presets_stand_in_the_list_with_three_sentences() -> None:
+def test_presets_are_listed_with_a_description() -> None:
     known = cards()
     for name in ("sdmae_tiny", "sdmae_small", "sdmae_base"):
         assert known[name].reconstructs and known[name].description.count(". ") == 2

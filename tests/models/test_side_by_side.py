@@ -54,9 +54,9 @@ def test_torchgeos_scale_mae_gives_the_same_tokens(torchgeo_models: Any, res: fl
     assert ours.card.gsd_aware
     images = torch.randn(3, 3, 64, 64)
     with torch.no_grad():
-        wanted = theirs.forward_features(images)
+        expected = theirs.forward_features(images)
         found = ours.encode(images, torch.full((3,), res))
-    assert torch.allclose(found, wanted, atol=1e-5)
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("layout", ["as saved", "in memory"])
@@ -89,9 +89,9 @@ def test_vit_mae_of_transformers_reconstructs_the_same(
     images, noise = torch.randn(2, 3, 64, 64), torch.rand(2, 16)
     keep, res = noise.argsort(1)[:, :4], torch.ones(2)
     with torch.no_grad():
-        wanted = theirs(images, noise=noise).logits
+        expected = theirs(images, noise=noise).logits
         found = ours.decode(ours.encode(images, res, keep), res, keep, 4)[:, 1:]
-    assert torch.allclose(found, wanted, atol=2e-5)  # LayerNorm adds 1e-12 there and 1e-6 here
+    assert torch.allclose(found, expected, atol=2e-5)  # LayerNorm adds 1e-12 there and 1e-6 here
 
 
 def test_five_neighbours_vote_as_in_torchgeos_benchmark() -> None:

@@ -1,5 +1,4 @@
-"""Encoders of timm by name: their own vectors come out, whatever their kind, and their files are read as
-untrusted."""
+"""Encoders of timm by name: every kind gives its own vectors, and files are read as untrusted."""
 
 from __future__ import annotations
 
@@ -47,8 +46,8 @@ def test_every_kind_of_network_embeds(name: str, side: int, offered: tuple[str, 
             vectors = pooled(model, images, res, pooling)
             assert vectors.shape == (2, vector_width(model, pooling))
             assert bool(vectors.isfinite().all())
-        wanted = model.network.forward_head(model.network.forward_features(images), pre_logits=True)
-        assert torch.allclose(pooled(model, images, res, "vector"), wanted.flatten(1))
+        expected = model.network.forward_head(model.network.forward_features(images), pre_logits=True)
+        assert torch.allclose(pooled(model, images, res, "vector"), expected.flatten(1))
 
 
 def test_random_weights_are_the_same_everywhere() -> None:
@@ -110,7 +109,7 @@ def test_names_that_timm_does_not_have(name: str) -> None:
         open_model(f"timm:{name}")
 
 
-def test_a_slip_in_a_name_is_answered_with_names_like_it() -> None:
+def test_a_typo_is_answered_with_similar_names() -> None:
     with pytest.raises(ModelNameError, match="vit_small_patch16_dinov3"):
         open_model("timm:vit_small_patch16_dinov4")
 
@@ -127,7 +126,7 @@ def test_it_embeds_and_says_that_it_cannot_reconstruct() -> None:
         _ = model.backbone
 
 
-def test_a_size_that_a_network_cannot_take_is_a_sentence() -> None:
+def test_an_unsupported_size_is_reported() -> None:
     model = open_model("timm:swin_tiny_patch4_window7_224")
     with pytest.raises(ModelInputError, match=r"choose a multiple of 32 px, such as 224 px"):
         model.encode(torch.zeros(1, 3, 100, 100), torch.ones(1))

@@ -1,5 +1,5 @@
-"""TinyMIM's promises beyond the recorded numbers: what it learns from, what it refuses, and the decoder on a
-frozen student."""
+"""TinyMIM beyond the recorded numbers: what it learns from, what it refuses, and the decoder on a frozen
+student."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_relations_survive_half_precision_logits_that_would_overflow() -> None:
     assert loss.isfinite() and loss.dtype == torch.float32 and float(loss) > 1
 
 
-def test_a_distilled_student_refuses_its_untrained_tail_and_gives_tokens_from_before_it() -> None:
+def test_a_distilled_student_is_read_before_its_untrained_last_blocks() -> None:
     fresh = student()
     images, res = batch().images, batch().res
     assert fresh.encode(images, res).shape == (4, 17, 32)
@@ -104,9 +104,9 @@ def test_a_distilled_student_refuses_its_untrained_tail_and_gives_tokens_from_be
     assert torch.equal(tokens, fresh.embed_tokens(images, res))
 
 
-def test_student_and_teacher_hear_the_same_res() -> None:
-    """The teacher's relations move with res only, so a student of the same weights matches at any res and
-    misses at another."""
+def test_student_and_teacher_receive_the_same_res() -> None:
+    """The teacher's relations depend on res, so a student with the same weights matches it only at the same
+    res."""
     whole = teacher()
     twin = student(embed_dim=48, depth=4, num_heads=4)
     twin.load_state_dict({key: whole.state_dict()[key] for key in twin.state_dict()})
@@ -131,7 +131,7 @@ def test_colours_are_jittered_for_the_student_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "options", "said"),
+    ("sizes", "options", "message"),
     [
         ({"last_heads": 2}, {}, "create the student with last_heads=4"),
         ({"img_size": 64}, {}, "create the student with img_size=32"),
@@ -139,10 +139,10 @@ def test_colours_are_jittered_for_the_student_only() -> None:
         ({}, {"pooling": "cls"}, "block11_cls or block11_mean"),
     ],
 )
-def test_what_does_not_fit_is_said_before_training(
-    sizes: dict[str, Any], options: dict[str, Any], said: str
+def test_invalid_options_are_reported_before_training(
+    sizes: dict[str, Any], options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ModelInputError, match=said):
+    with pytest.raises(ModelInputError, match=message):
         TinyMIMObjective(student(**sizes), teacher(), **options)
 
 
@@ -212,13 +212,13 @@ def test_drop_path_everywhere_but_in_the_last_block() -> None:
 # A decoder on a frozen student ----------------------------------------------------------
 
 
-def painter(**sizes: Any) -> TinyMIMDecoder:
+def decoder_on_student(**sizes: Any) -> TinyMIMDecoder:
     kept = {key: value for key, value in STUDENT.items() if key != "drop_path"}
     return create("tinymim_decoder", **{**kept, **DECODER, "band_config": (2, 16), **sizes})
 
 
-def test_the_decoder_learns_and_the_student_stands_still() -> None:
-    pupil, network = student(), painter()
+def test_the_decoder_learns_while_the_student_stays_frozen() -> None:
+    pupil, network = student(), decoder_on_student()
     TinyMIMObjective(pupil, teacher())
     objective = decoder_objective(network, student=pupil).train()
     keep = torch.rand(4, 16).argsort(1)[:, :8]
@@ -238,7 +238,7 @@ def test_the_decoder_learns_and_the_student_stands_still() -> None:
 
 
 def test_the_decoder_reads_the_tokens_that_were_trained() -> None:
-    pupil, network = student(), painter()
+    pupil, network = student(), decoder_on_student()
     network.adopt(pupil)
     images, res = batch().images, batch().res
     assert torch.equal(network.encode(images, res), pupil.embed_tokens(images, res))
@@ -246,12 +246,12 @@ def test_the_decoder_reads_the_tokens_that_were_trained() -> None:
 
 def test_a_decoder_of_other_sizes_is_refused() -> None:
     with pytest.raises(ModelInputError, match="other sizes"):
-        painter().adopt(student(embed_dim=48))
+        decoder_on_student().adopt(student(embed_dim=48))
     with pytest.raises(ModelInputError, match="not a TinyMIM student"):
-        decoder_objective(painter(), student=teacher())
+        decoder_objective(decoder_on_student(), student=teacher())
 
 
-def test_presets_stand_in_the_list_with_three_sentences() -> None:
+def test_presets_are_listed_with_a_description() -> None:
     known = cards()
     for name in ("tinymim_tiny", "tinymim_small", "tinymim_base", "tinymim_decoder_tiny"):
         assert known[name].description.count(". ") == 2

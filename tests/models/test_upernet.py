@@ -11,7 +11,7 @@ NAMES = ("mae_tiny", "scale_mae_tiny", "tinymim_tiny", "sdmae_tiny", "scale_cont
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("frozen", [True, False])
-def test_logits_stand_on_four_times_the_patch_grid(name, frozen):
+def test_logits_have_four_times_the_patch_grid(name, frozen):
     encoder = create(name)
     network = Segmenter(encoder, 3, frozen=frozen).train()
     images, res = torch.randn(2, 3, 48, 48), torch.ones(2)

@@ -12,9 +12,9 @@ from core.net.online import OnlineError
 
 
 def sentence(caught):
-    said = str(caught.value)
-    assert said.endswith(".")
-    return said
+    message = str(caught.value)
+    assert message.endswith(".")
+    return message
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_byte_range_comes_with_the_size_of_the_file(server):
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
         ("/signed/visual.tif?sig=old", "expired or needs a signature"),
         ("/cog/none.tif", "no file at this address"),
@@ -100,15 +100,15 @@ def test_a_byte_range_comes_with_the_size_of_the_file(server):
         ("/slow", "does not answer in time"),
     ],
 )
-def test_a_failed_range_request_is_explained(web, server, path, said):
-    with pytest.raises(OnlineError, match=said) as caught:
+def test_a_failed_range_request_is_explained(web, server, path, message):
+    with pytest.raises(OnlineError, match=message) as caught:
         web.part(f"{server.base}{path}", 0, 1000)
     assert "127.0.0.1" in sentence(caught)
     assert "sig=" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
         ("/html", "web page"),
         ("/nothing", "instead of JSON"),
@@ -117,9 +117,9 @@ def test_a_failed_range_request_is_explained(web, server, path, said):
         ("/drip", "too slow"),
     ],
 )
-def test_a_response_that_is_not_json_too_long_or_too_slow_is_explained(web, server, path, said):
+def test_a_response_that_is_not_json_too_long_or_too_slow_is_explained(web, server, path, message):
     began = time.monotonic()
-    with pytest.raises(OnlineError, match=said) as caught:
+    with pytest.raises(OnlineError, match=message) as caught:
         web.json(f"{server.base}{path}")
     sentence(caught)
     assert time.monotonic() - began < 2.5

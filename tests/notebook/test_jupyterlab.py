@@ -155,7 +155,7 @@ def drag(page: Page, points: list[tuple[float, float]]) -> None:
     page.mouse.up()
 
 
-def test_what_is_painted_arrives_in_python(page: Page) -> None:
+def test_painted_cells_arrive_in_python(page: Page) -> None:
     cell = run_cell(page, 0)
     canvas = cell.locator("canvas")
     canvas.wait_for()

@@ -90,7 +90,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         server.wait(20)
 
 
-def test_what_is_painted_arrives_in_python(address: str) -> None:
+def test_painted_cells_arrive_in_python(address: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium(), args=["--no-sandbox", "--use-angle=swiftshader"]

@@ -31,7 +31,7 @@ def table(name: str = "places") -> EmbeddingTable:
 
 @pytest.fixture(scope="module")
 def results(small_scale_mae: Any) -> dict[str, Any]:
-    """One result of each kind, with hostile text where files could bring it."""
+    """One result of each kind, with hostile text wherever a file could contain it."""
     tile = replace(plain_tile(128), credit=HOSTILE)
     spec = ScaleSpec(TileSpec(TileRef("samples", "x")), MaskSpec(), count=2)
     return {

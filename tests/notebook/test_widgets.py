@@ -1,4 +1,4 @@
-"""The Python side of the widgets: what they send to the browser, and what they make of its answers."""
+"""The Python side of the widgets: what they send to the browser, and how they handle its answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def stroke(hidden: np.ndarray, revision: int = 1) -> dict[str, Any]:
     return {"bits": encode_bitmap(hidden), "rows": rows, "cols": cols, "revision": revision, "pick": None}
 
 
-def test_python_sees_what_is_painted() -> None:
+def test_python_receives_painted_cells() -> None:
     painter = MaskPainter(plain_tile(64), grid=4)
     seen: list[Mask] = []
     painter.observe(lambda change: seen.append(change["new"]), "mask")

@@ -49,7 +49,7 @@ def test_a_file_of_labels_becomes_a_map(page: AppTest, data: Path) -> None:
     assert param(page, "by") == "painted"
 
 
-def test_a_file_that_is_no_label_file_gets_a_sentence(page: AppTest) -> None:
+def test_a_file_without_labels_is_reported(page: AppTest) -> None:
     page.file_uploader(key="label file").set_value(("odd.csv", b"\x00\x01", "text/csv"))
     no_exception(page.run())
     assert "odd.csv is not a label file" in " ".join(each.value for each in [*page.error, *page.warning])

@@ -2,7 +2,7 @@ def titles(app) -> list[str]:
     return [button.label for button in app.button if button.disabled]
 
 
-def test_home_shows_a_picture_computed_now_and_doors_to_the_labs_that_exist(open_page, monkeypatch):
+def test_home_shows_a_live_reconstruction_and_links_to_existing_labs(open_page, monkeypatch):
     from core.engine import prediction as engine
 
     ran = []

@@ -1,4 +1,4 @@
-"""The Learn page: links, refusals, prediction before reveal, the class board."""
+"""The Learn page: links, refusals, prediction before the answer, the class board."""
 
 import pytest
 
@@ -25,15 +25,15 @@ def lesson(open_page):
 
 def test_all_lessons_are_listed(open_page):
     app = open_page(PAGE)
-    said = words(app)
-    assert "read three sentences" in said and "In class" in said
+    text = words(app)
+    assert "read three sentences" in text and "In class" in text
     assert len([one for one in app.get("page_link") if "lesson=" in str(one.proto)]) >= len(LESSONS)
 
 
 def test_nothing_is_revealed_before_a_prediction_is_committed(lesson):
-    said = words(lesson)
-    assert "Commit first" in said
-    assert "Measured just now" not in said and "PSNR of the network" not in said
+    text = words(lesson)
+    assert "Commit first" in text
+    assert "Measured just now" not in text and "PSNR of the network" not in text
     assert not any(one.label == "Show the answer" for one in lesson.button)
 
 
@@ -50,30 +50,30 @@ def test_empty_and_absurd_predictions_are_refused(lesson, entered, says):
 def test_a_lesson_from_prediction_to_explanation(lesson):
     lesson.text_input[0].set_value("1")
     app = button(lesson, "Commit my prediction").click().run()
-    said = words(app)
+    text = words(app)
     assert (
-        "Your prediction: 1 %" in said and "PSNR of the network" in said and "Measured just now" not in said
+        "Your prediction: 1 %" in text and "PSNR of the network" in text and "Measured just now" not in text
     )
     app = app.slider[0].set_value(75).run()
     assert "PSNR of the network" in words(app)
     app = button(app, "Show the answer").click().run()
-    said = words(app)
-    assert "Not quite" in said and "You predicted 1 %" in said and "Measured just now with" in said
+    text = words(app)
+    assert "Not quite" in text and "You predicted 1 %" in text and "Measured just now with" in text
     app = button(app, "Predict again").click().run()
     assert "Commit first" in words(app)
 
 
 @pytest.mark.parametrize("params", [{"lesson": "of-an-older-version"}, {"lesson": "<img src=x>"}])
-def test_an_unknown_lesson_is_answered_with_a_sentence(open_page, params):
-    said = words(open_page(PAGE, **params))
-    assert "There is no lesson called" in said and "<img" not in said.replace("\\<img", "")
+def test_an_unknown_lesson_is_reported(open_page, params):
+    text = words(open_page(PAGE, **params))
+    assert "There is no lesson called" in text and "<img" not in text.replace("\\<img", "")
 
 
-def test_an_unknown_network_is_answered_with_a_sentence(open_page):
+def test_an_unknown_network_is_reported(open_page):
     assert "which is not available" in words(open_page(PAGE, lesson="shares", network="no_such_net"))
 
 
-def test_an_unknown_class_is_answered_with_a_sentence(open_page):
+def test_an_unknown_class_is_reported(open_page):
     app = open_page(PAGE, **{"class": "ZZZZZ"})
     assert "There is no class with this code" in words(app)
 
@@ -88,8 +88,8 @@ def test_a_class_collects_predictions_and_reveals_them_on_request(open_page):
     params = {"class": board.code, "teacher": board.key, "present": "1", "lesson": "shares"}
     teacher = open_page(PAGE, **params)
     teacher = button(teacher, "Next").click().run()
-    said = words(teacher)
-    assert "Predictions: **1**" in said and "40 %: 1" not in said
+    text = words(teacher)
+    assert "Predictions: **1**" in text and "40 %: 1" not in text
     teacher = button(teacher, "Reveal the predictions").click().run()
     assert "40 %: 1" in words(teacher)
     wrong = open_page(PAGE, **{**params, "teacher": "guessed"})
@@ -115,8 +115,8 @@ def test_a_place_is_asked_for_by_name(open_page):
     app.text_input[0].set_value("Gobi desert")
     app = button(app, "Commit my prediction").click().run()
     app = button(app, "Show the answer").click().run()
-    said = words(app)
-    assert "Your prediction: Gobi desert" in said and "km from Gobi desert" in said
+    text = words(app)
+    assert "Your prediction: Gobi desert" in text and "km from Gobi desert" in text
 
 
 def test_other_networks_can_be_chosen():

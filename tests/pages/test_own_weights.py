@@ -195,7 +195,7 @@ def exported_file(kind: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["onnx", "pt2"])
-def test_an_exported_network_is_loaded_and_said_to_embed_only(open_page, store, tmp_path, kind):
+def test_an_exported_network_is_loaded_and_described_as_embed_only(open_page, store, tmp_path, kind):
     path = exported_file(kind, tmp_path)
     app = upload(open_page(LAB), path.read_bytes(), path.name)
     assert not app.exception

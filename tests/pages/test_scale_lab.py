@@ -101,14 +101,14 @@ def test_patches_tab_computes_only_what_a_control_affects(monkeypatch):
 def test_a_network_without_decoder_shows_inputs_and_embeddings(model, tab):
     test = lab(model=model, tab=tab, sel="scales;count:3")
     assert not test.exception and not test.error
-    said = [*test.caption, *test.info]
+    notes = [*test.caption, *test.info]
     assert tab in ("Curves", "Patches") or any(
-        "no decoder" in one.value or "static" in one.value for one in said
+        "no decoder" in one.value or "static" in one.value for one in notes
     )
     assert not rows(test)
     assert sum('data-panel="fed-' in html.proto.body for html in test.get("html")) == (tab == "Rows")
-    drawn = {"Curves": "**Embedding drift**", "Patches": "## Feature colours"}.get(tab)
-    assert drawn is None or drawn in [m.value for m in test.markdown]
+    heading = {"Curves": "**Embedding drift**", "Patches": "## Feature colours"}.get(tab)
+    assert heading is None or heading in [m.value for m in test.markdown]
 
 
 @pytest.mark.parametrize("tab", [tab for tab in TABS if tab not in ("Rows", "Curves")])
@@ -187,12 +187,12 @@ def test_the_verdict_on_the_page_agrees_with_its_table():
     table = next(frame.value for frame in test.dataframe if "Policy" in frame.value)
     psnr = table["PSNR of hidden pixels"].str.removesuffix(" dB").astype(float)
     assert psnr.is_monotonic_decreasing
-    said = next(
+    verdict = next(
         m.value for m in test.markdown if "best here" in m.value or "tie" in m.value or "hardly" in m.value
     )
     spread = psnr.max() - psnr.min()
     if abs(spread - TIE_DB) > 0.01:  # the table is rounded to 0.01 dB
-        assert ("hardly" in said) == (spread < TIE_DB)
+        assert ("hardly" in verdict) == (spread < TIE_DB)
 
 
 def test_the_animation_moves_through_the_scales():

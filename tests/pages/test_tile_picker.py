@@ -43,7 +43,7 @@ def test_a_png_is_shown_once_its_gsd_is_entered():
     assert app.session_state["the view"].tile.ref.source == "upload"
 
 
-def test_a_file_that_is_no_picture_is_refused():
+def test_a_file_that_is_not_a_picture_is_refused():
     app = AppTest.from_function(upload_tab, default_timeout=120).run()
     app.file_uploader[0].set_value(("trap.tif", b"<VRTDataset></VRTDataset>", "image/tiff")).run()
     show_it(app).click().run()

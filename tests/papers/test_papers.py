@@ -64,18 +64,20 @@ def teacher(tmp_path: Path, packs: Path) -> str:
     return str(tmp_path / "teacher" / "weights" / "teacher.safetensors")
 
 
-def finished(told: Iterator[str | Claim]) -> tuple[list[str], Claim]:
-    said = list(told)
-    assert isinstance(said[-1], Claim)
-    return [sentence for sentence in said if isinstance(sentence, str)], said[-1]
+def finished(steps: Iterator[str | Claim]) -> tuple[list[str], Claim]:
+    seen = list(steps)
+    assert isinstance(seen[-1], Claim)
+    return [sentence for sentence in seen if isinstance(sentence, str)], seen[-1]
 
 
 def test_three_seeds_of_two_arms_become_a_record_that_reads_back(packs: Path, tmp_path: Path) -> None:
     chosen, out = shrunk("sdmae", seeds=(0, 1)), tmp_path / "out"
-    said, claim = finished(
+    sentences, claim = finished(
         run_claim(chosen, out, (packs,), pictures=16, command="python -m core papers sdmae")
     )
-    assert any("16 pictures a run in both arms" in sentence and "4 runs" in sentence for sentence in said)
+    assert any(
+        "16 pictures a run in both arms" in sentence and "4 runs" in sentence for sentence in sentences
+    )
     assert {run.pictures for arm in (claim.ours, claim.other) for run in arm.runs} == {16}
     assert [run.seed for run in claim.ours.runs] == [0, 1] and len(
         {run.weights for run in claim.ours.runs}
@@ -103,9 +105,9 @@ def test_a_second_call_trains_nothing_and_an_interrupted_one_ends_with_the_same_
         if "mae_arm-0: " in str(sentence) and "scale" not in str(sentence):
             break
     parts.close()  # type: ignore[attr-defined]
-    said, again = finished(run_claim(chosen, tmp_path / "parts", (packs,), pictures=99))
-    assert any("24 images per run, as planned there" in sentence for sentence in said)
-    assert "scale_mae_arm-0: trained already." in said
+    sentences, again = finished(run_claim(chosen, tmp_path / "parts", (packs,), pictures=99))
+    assert any("24 images per run, as planned there" in sentence for sentence in sentences)
+    assert "scale_mae_arm-0: trained already." in sentences
     assert [arm.runs[0].weights for arm in (whole.ours, whole.other)] == [
         arm.runs[0].weights for arm in (again.ours, again.other)
     ]
@@ -166,15 +168,15 @@ def test_a_stopped_run_says_how_to_resume(
     packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "SAY_SECONDS", 0.0)
-    told = run_claim(shrunk("scale_mae"), tmp_path, (packs,), pictures=80)
+    steps = run_claim(shrunk("scale_mae"), tmp_path, (packs,), pictures=80)
     with pytest.raises(RunError, match="the same command"):
-        for sentence in told:
+        for sentence in steps:
             if "scale_mae_arm-0: 2/" in str(sentence):
                 TrainingRun(tmp_path / "scale_mae" / "scale_mae_arm-0").ask_to_stop()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["scale_mae", "--minutes-per-run", "0"], "above 0"),
         (["sdmae", "--batch", "1"], "--batch at least 2"),
@@ -183,11 +185,11 @@ def test_a_stopped_run_says_how_to_resume(
         (["tinymim", "--teacher", "nobody", "--pictures", "8"], "no model called 'nobody'"),
     ],
 )
-def test_invalid_options_are_refused_in_one_sentence(
-    words: list[str], said: str, packs: Path, capsys: pytest.CaptureFixture[str]
+def test_invalid_options_are_refused(
+    words: list[str], message: str, packs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["papers", *words, "--data", str(packs), "--out", "out"]) == BAD_INPUT
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_damaged_plan_and_an_unknown_paper_are_named(packs: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Numbers recorded from the original models (data/, see README of the recording) as ready tensors."""
+"""Numbers recorded from the original models (data/, see README of the recording) as tensors."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def original_loss(
     made: dict[str, Tensor], targets: Tensor, hidden: Tensor, bands: tuple[int, int], l1: float | None
 ) -> float:
     low, high = made["low"], made["high"]
-    wanted = F.adaptive_avg_pool2d(
+    target = F.adaptive_avg_pool2d(
         F.adaptive_avg_pool2d(targets, 224) if bands[1] == 224 else targets, low.shape[-1]
     )
     mosaic = F.interpolate(
@@ -159,7 +159,7 @@ def original_loss(
         F.interpolate(hidden[:, None], size=side, mode="nearest") for side in (low.shape[-1], high.shape[-1])
     )
     return float(
-        (m_low * (wanted - low).square()).sum() / (m_low.sum() + 1e-9)
+        (m_low * (target - low).square()).sum() / (m_low.sum() + 1e-9)
         + (m_high * error).sum() / (m_high.sum() + 1e-9)
     )
 
@@ -175,11 +175,11 @@ def lively(seed: int = 0, **options: Any) -> ScaleMAE:
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad:
                 continue
-            drawn = torch.randn(parameter.shape, generator=source)
+            noise = torch.randn(parameter.shape, generator=source)
             matrix = parameter.ndim > 1 and not name.endswith("token")
             scale = 1.2 / math.sqrt(parameter[0].numel()) if matrix else 0.2
             parameter.copy_(
-                1 + 0.1 * drawn if parameter.ndim == 1 and name.endswith("weight") else scale * drawn
+                1 + 0.1 * noise if parameter.ndim == 1 and name.endswith("weight") else scale * noise
             )
     return model
 

@@ -92,19 +92,19 @@ def test_queries_and_keys(theirs: dict[str, Tensor]) -> None:
         "k2": network.momentum_ctr(two),
     }
     for name, vectors in found.items():
-        ours, wanted = (
+        ours, expected = (
             nn.functional.normalize(vectors, dim=1),
             nn.functional.normalize(theirs[f"out/{name}"], dim=1),
         )
-        torch.testing.assert_close(ours, wanted, atol=1e-3, rtol=0)
+        torch.testing.assert_close(ours, expected, atol=1e-3, rtol=0)
 
 
 def test_losses_moving_average_and_running_means(theirs: dict[str, Tensor]) -> None:
     network = fresh(theirs)
     losses = step(theirs, network)
     for name, weight in (("con", 1.0), ("loc", 1.0), ("ctr", 0.1)):
-        wanted = weight * (theirs[f"out/{name}_loss_0"] + theirs[f"out/{name}_loss_1"])
-        torch.testing.assert_close(losses[name], wanted, rtol=1e-5, atol=0)
+        expected = weight * (theirs[f"out/{name}_loss_0"] + theirs[f"out/{name}_loss_1"])
+        torch.testing.assert_close(losses[name], expected, rtol=1e-5, atol=0)
     torch.testing.assert_close(sum(losses.values()), theirs["out/loss"], rtol=1e-5, atol=0)
     after = network.state_dict()
     torch.testing.assert_close(
@@ -123,12 +123,12 @@ def test_loss_with_patches_normalised(theirs: dict[str, Tensor]) -> None:
 def test_gradient_set_and_norms(theirs: dict[str, Tensor]) -> None:
     network = fresh(theirs)
     torch.stack(list(step(theirs, network).values())).sum().backward()
-    wanted = {
+    expected = {
         key.removeprefix("gradnorm/"): float(value)
         for key, value in theirs.items()
         if key.startswith("gradnorm/")
     }
     ours = norms(network)
-    assert ours.keys() == wanted.keys()
-    for name, norm in wanted.items():
+    assert ours.keys() == expected.keys()
+    for name, norm in expected.items():
         assert ours[name] == pytest.approx(norm, rel=1e-4, abs=1e-5), name

@@ -80,17 +80,17 @@ def test_gradient_set_and_norms(
         list(objective.losses(theirs["in/student_img"], theirs["in/teacher_img"], torch.ones(2)).values())
     ).sum().backward()
     ours = {name: float(p.grad.norm()) for name, p in student.named_parameters() if p.grad is not None}
-    wanted = {
+    expected = {
         key.removeprefix("gradnorm/"): float(value)
         for key, value in theirs.items()
         if key.startswith("gradnorm/")
     }
-    assert ours.keys() == wanted.keys()
+    assert ours.keys() == expected.keys()
     assert {name for name, p in student.named_parameters() if p.requires_grad} - ours.keys() == UNTRAINED | {
         "norm.weight",
         "norm.bias",
     }
-    assert all(ours[name] == pytest.approx(norm, rel=1e-4) for name, norm in wanted.items())
+    assert all(ours[name] == pytest.approx(norm, rel=1e-4) for name, norm in expected.items())
     assert all(p.grad is None for p in teacher.parameters())
 
 

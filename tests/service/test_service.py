@@ -1,4 +1,4 @@
-"""The HTTP service as programs meet it: a real server on this machine, and the client in one file."""
+"""The HTTP service: a real local server, and the single-file client."""
 
 import io
 import json
@@ -169,7 +169,7 @@ def test_search_by_image_row_and_place(service, scene, table):
         ({"mask": "random-0"}, "nothing to score"),
     ],
 )
-def test_invalid_options_get_one_sentence(service, scene, options, sentence):
+def test_invalid_options_are_reported(service, scene, options, sentence):
     with pytest.raises(ServiceError, match=sentence.replace(".", r"\.")) as refused:
         service.client.reconstruct(scene, **options)
     assert refused.value.status == 422
@@ -177,7 +177,7 @@ def test_invalid_options_get_one_sentence(service, scene, options, sentence):
 
 
 @pytest.mark.parametrize("data", [b"", b"not an image", b"II*\0" + bytes(40)])
-def test_invalid_images_get_one_sentence(service, data):
+def test_invalid_images_are_reported(service, data):
     with pytest.raises(ServiceError) as refused:
         service.client.embed([data])
     assert refused.value.status == 422 and "\n" not in str(refused.value)
@@ -214,7 +214,7 @@ def test_health_needs_no_token_and_metrics_count_requests(service):
     text = answer(f"{service.address}/metrics", {"Authorization": f"Bearer {TOKEN}"})[2].decode()
     assert 'earth_mae_requests_total{path="/health",status="200"}' in text
     assert 'earth_mae_requests_total{path="other",status="404"}' in text
-    assert "/no/such/path" not in text, "addresses that strangers make up must not fill the memory"
+    assert "/no/such/path" not in text, "invented paths must not fill the memory"
 
 
 def test_the_description_needs_no_internet(service):
@@ -274,7 +274,7 @@ def test_an_unexpected_failure_is_not_shown(service, scene, monkeypatch):
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://127.0.0.1:port", "nonsense"])
-def test_an_address_without_a_service_is_a_sentence(address):
+def test_an_address_without_a_service_is_reported(address):
     with pytest.raises(ServiceError, match="was not reached"):
         Client(address, timeout_s=2).models()
 
@@ -288,7 +288,7 @@ def test_an_address_without_a_service_is_a_sentence(address):
         (["--port", "70000"], "not available"),
     ],
 )
-def test_the_command_refuses_what_is_not_safe_or_possible(options, sentence, capsys, monkeypatch):
+def test_the_command_refuses_unsafe_and_impossible_options(options, sentence, capsys, monkeypatch):
     monkeypatch.delenv("EARTH_MAE_TOKEN", raising=False)
     assert main(["serve", *options]) == 2
     assert sentence in capsys.readouterr().err

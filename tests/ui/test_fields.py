@@ -29,5 +29,5 @@ def test_enter_selects_one_entry(path: object, call: ast.Call) -> None:
 
 @pytest.mark.parametrize(("path", "call"), calls("text_input", "text_area"))
 def test_a_text_field_takes_a_bounded_number_of_characters(path: object, call: ast.Call) -> None:
-    """What is typed is parsed, kept and sent back at every run of the page."""
+    """Typed text is parsed, kept and sent back at every run of the page."""
     assert any(word.arg == "max_chars" for word in call.keywords), path

@@ -1,4 +1,4 @@
-"""What a browser sends of its memory is read as plain words and nothing else."""
+"""Remembered words sent by a browser are read as plain words only."""
 
 import json
 

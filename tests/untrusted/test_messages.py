@@ -1,4 +1,4 @@
-"""Answers of a child process that a hostile file has taken over: nothing large is allocated or trusted."""
+"""Answers of a compromised child process: nothing large is allocated, and nothing is trusted."""
 
 from __future__ import annotations
 

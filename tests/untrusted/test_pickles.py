@@ -1,4 +1,4 @@
-"""The pickle interpreter refuses everything that weights do not need, each thing for its own reason."""
+"""The pickle interpreter refuses everything that weights do not need, with a reason for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The children that open untrusted files: what they may hold, how they start, and what replaces them."""
+"""Child processes that open untrusted files: their memory, start and replacement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.untrusted import in_child
 
 @pytest.fixture(autouse=True)
 def one_child(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A pool of one child, so that it is known which one answers."""
+    """A pool of one child, so that the same one always answers."""
     pool = process._Pool(1)
     monkeypatch.setattr(process, "_pool", pool)
     yield
@@ -88,7 +88,7 @@ def test_a_busy_server_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(abs, -1) == 1
 
 
-def test_a_process_that_cannot_be_started_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_be_started_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 

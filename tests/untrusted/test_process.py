@@ -1,5 +1,5 @@
-"""A function of this program on a stranger's file: in a process that time and memory end, with a sentence,
-and never the caller's."""
+"""Functions that read untrusted files run in a child process, whose failures are reported and never affect
+the caller."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class RefusedError(ExplorerError):
-    """What the tests ask to be raised."""
+    """The error that these tests request."""
 
 
 def run(function: Callable[..., Any], *arguments: Any, **limits: float) -> Any:
@@ -44,7 +44,7 @@ def test_plain_values_and_arrays_come_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "arguments", "limits", "said"),
+    ("function", "arguments", "limits", "message"),
     [
         (time.sleep, (60,), {"wall_s": 0.5}, "takes too long"),
         (pow, (3, 10**9), {"cpu_s": 0.5}, "takes too long"),
@@ -55,19 +55,19 @@ def test_plain_values_and_arrays_come_back() -> None:
         (os._exit, (0,), {}, "makes the program that reads it fail"),
     ],
 )
-def test_what_exceeds_a_limit_or_fails_is_a_sentence(
-    function: Callable[..., Any], arguments: tuple[Any, ...], limits: dict[str, float], said: str
+def test_exceeded_limits_and_failures_are_reported(
+    function: Callable[..., Any], arguments: tuple[Any, ...], limits: dict[str, float], message: str
 ) -> None:
     started = time.monotonic()
-    with pytest.raises(RefusedError, match=said) as refusal:
+    with pytest.raises(RefusedError, match=message) as refusal:
         run(function, *arguments, **limits)
     assert time.monotonic() - started < 30
     assert str(refusal.value).startswith("'field.tif'")
     assert str(refusal.value).endswith(".")
-    assert run(pow, 2, 2) == 4, "the next file is opened as if nothing had been"
+    assert run(pow, 2, 2) == 4, "the next file is opened normally"
 
 
-def test_the_own_sentence_of_a_refusal_comes_through() -> None:
+def test_the_message_of_a_refusal_is_kept() -> None:
     with pytest.raises(RefusedError, match="'x' is not valid TOML"):
         run(parsed, b"a = [", "x", "toml")
 

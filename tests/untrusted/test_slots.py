@@ -61,7 +61,7 @@ def test_those_who_wait_are_served_in_turn() -> None:
     assert served == list("abcabaa")
 
 
-def test_whoever_holds_fewest_comes_first() -> None:
+def test_the_holder_of_fewest_slots_comes_first() -> None:
     slots = Slots(3)
     served = queue(slots, "aabaac")
     wait_for(lambda: len(served) == 3)

@@ -1,4 +1,4 @@
-"""What a weights file claims is compared with its bytes: every claim by itself, without torch."""
+"""The claims of a weights file are compared with its bytes, one by one and without torch."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ def test_arguments_are_plain_and_bounded(listed: Any, monkeypatch: pytest.Monkey
     deep = text("deep")
     for _ in range(12):
         deep = b"]" + deep + b"a"
-    said = table(long=text("a" * 9000), large=whole(2**70), deep=deep, n=whole(3), odd=b"ctorch\nSize\n")
+    arguments = table(long=text("a" * 9000), large=whole(2**70), deep=deep, n=whole(3), odd=b"ctorch\nSize\n")
     ignored = {f"{n}" + "k" * 200: b"N" for n in range(150)}
-    content = torch_zip(program(table(model=table(w=tensor()), args=said, **ignored)), **DATA)
+    content = torch_zip(program(table(model=table(w=tensor()), args=arguments, **ignored)), **DATA)
     found = listed(content)
     assert found["args"]["long"] == "a" * 4096 and found["args"]["n"] == 3
     assert found["args"]["large"] is None and found["args"]["odd"] is None

@@ -1,4 +1,4 @@
-"""Pickles of tensors, written instruction by instruction, so that each claim in them can be a lie."""
+"""Pickles of tensors, written instruction by instruction, so that each claim in them can be falsified."""
 
 from __future__ import annotations
 

@@ -9,8 +9,11 @@ from core.viz.claims import claim_figure, paper_figure
 
 
 def claim(name: str, *rows: ArmComparison) -> Claim:
-    said = STATEMENTS[name]
-    arms = [TrainedArm(label, {}, (TrainedRun(0, 64, 1, 0.1, "ab"),)) for label in (said.ours, said.other)]
+    statement = STATEMENTS[name]
+    arms = [
+        TrainedArm(label, {}, (TrainedRun(0, 64, 1, 0.1, "ab"),))
+        for label in (statement.ours, statement.other)
+    ]
     return Claim(name, "", "CPU", 64, "all", None, arms[0], arms[1], rows)
 
 

@@ -21,8 +21,8 @@ def test_colour_tells_the_model_mark_the_set_and_dashes_the_policy() -> None:
     figure = scale_chart([number(*one, scale) for one in asked for scale in (1.0, 0.5)])
     looks = {trace.name: (trace.line.color, trace.marker.symbol, trace.line.dash) for trace in figure.data}
     assert len(set(looks.values())) == 8
-    for place, told in enumerate((lambda name: name[0], lambda name: name[1], lambda name: name[2])):
-        parts = {name: told(name.split(", ")) for name in looks}
+    for place, part_of in enumerate((lambda name: name[0], lambda name: name[1], lambda name: name[2])):
+        parts = {name: part_of(name.split(", ")) for name in looks}
         assert len({(parts[name], looks[name][place]) for name in looks}) == 2
     line = figure.data[0]
     assert list(line.x) == [50, 100] and list(line.y) == [0.25, 0.5]
@@ -42,7 +42,7 @@ def test_numbers_of_other_weights_or_fewer_images_are_lines_of_their_own() -> No
     }
 
 
-def test_nothing_is_an_empty_chart() -> None:
+def test_no_results_give_an_empty_chart() -> None:
     assert not scale_chart([]).data
 
 
@@ -51,14 +51,14 @@ def test_a_confusion_matrix_names_its_axes_and_counts_where_cells_are_large() ->
     assert (
         small.layout.yaxis.title.text == "true class" and small.layout.xaxis.title.text == "predicted class"
     )
-    said = small.data[1]
-    assert list(zip(said.y, said.x, said.text, strict=True)) == [
+    heatmap = small.data[1]
+    assert list(zip(heatmap.y, heatmap.x, heatmap.text, strict=True)) == [
         ("a", "a", "3"),
         ("b", "a", "1"),
         ("b", "b", "2"),
     ]
-    assert said.textfont.color[0] != said.textfont.color[1], (
-        "white on full cells; on pale ones what reads on light and dark ground"
+    assert heatmap.textfont.color[0] != heatmap.textfont.color[1], (
+        "white on dark cells, and a colour that is readable in both themes on pale ones"
     )
     many = confusion_figure(np.eye(45, dtype=int), [str(number) for number in range(45)])
     assert len(many.data) == 1 and "%{customdata}" in many.data[0].hovertemplate

@@ -1,4 +1,4 @@
-"""What a model's card says: names, strengths, scores, and what stays out of the way."""
+"""The text of a model's card: names, strengths, scores."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def test_strengths_follow_the_recorded_scores():
         one, [one, other]
     )
     assert "kNN on EuroSAT." in good_at(other, [one, other])
-    assert "Highest" not in good_at(one, [one]), "no rival, no superlative"
+    assert "Highest" not in good_at(one, [one]), "nothing to compare with"
     assert "random" in good_at(cards()["mae_large"], [one])
 
 

@@ -20,10 +20,10 @@ def made(small_scale_mae):
 
 
 def test_six_panels_of_one_size(made):
-    drawn = panels(made)
-    assert [p.name for p in drawn] == ["original", "masked", "low", "high", "combined", "pasted"]
-    assert {p.pixels.shape for p in drawn} == {(128, 128, 3)}
-    assert all(p.title and p.note for p in drawn)
+    shown = panels(made)
+    assert [p.name for p in shown] == ["original", "masked", "low", "high", "combined", "pasted"]
+    assert {p.pixels.shape for p in shown} == {(128, 128, 3)}
+    assert all(p.title and p.note for p in shown)
 
 
 def test_a_sheet_reaches_streamlit_without_a_search_for_indentation(made, monkeypatch):
@@ -41,16 +41,16 @@ def test_a_network_that_works_on_a_fill_shows_what_it_added():
     decoder = {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 2}
     network = create("mae", **sizes, **decoder, centre="visible_harmonic").requires_grad_(False)
     made = reconstruct(network, plain_tile(64), MaskSpec(ratio=0.5))
-    drawn = {panel.name: panel for panel in panels(made)}
-    assert list(drawn) == ["original", "masked", "low", "high", "combined", "added", "pasted"]
+    shown = {panel.name: panel for panel in panels(made)}
+    assert list(shown) == ["original", "masked", "low", "high", "combined", "added", "pasted"]
     assert made.fill is not None and made.added is not None
     visible = ~made.hidden_high
     np.testing.assert_allclose(made.fill[:, visible], made.input[:, visible], atol=1e-5)
     assert np.abs(made.fill - made.input)[:, made.hidden_high].max() > 0.01
     np.testing.assert_allclose(made.fill + made.added, made.combined, atol=1e-6)
-    assert f"× {gain_of(made)}" in drawn["added"].note
+    assert f"× {gain_of(made)}" in shown["added"].note
     grey = np.abs(made.added) < 0.1 / 255 / gain_of(made)
-    pixels = np.moveaxis(drawn["added"].pixels, -1, 0)
+    pixels = np.moveaxis(shown["added"].pixels, -1, 0)
     assert np.isin(pixels[grey], (127, 128)).all()
     brighter = made.added > 2 / 255 / gain_of(made)
     assert brighter.any() and (pixels[brighter] > 128).all()
@@ -104,7 +104,7 @@ def test_the_sheet_names_its_panels_and_stays_on_this_host(made):
     assert "http" not in html and "<script" not in html
 
 
-def test_a_sheet_takes_its_pictures_from_where_they_are_laid(made):
+def test_a_sheet_refers_to_pictures_by_address(made):
     laid = {}
     html = sheet(
         panels(made), address=lambda name, jpeg: laid.setdefault(name, jpeg) and f"/pictures/{name}.jpg"
@@ -129,8 +129,8 @@ def test_error_panels_share_their_scale_and_fade_what_was_visible(made):
 
 
 def test_heat_goes_from_dark_to_bright():
-    drawn = heat(np.array([[0.0, 0.5, 1.0, 9.0]]), 1.0).astype(int).sum(axis=-1)[0]
-    assert drawn[0] < drawn[1] < drawn[2] == drawn[3]
+    shown = heat(np.array([[0.0, 0.5, 1.0, 9.0]]), 1.0).astype(int).sum(axis=-1)[0]
+    assert shown[0] < shown[1] < shown[2] == shown[3]
     assert "0.1" in scale_bar(0.1, "absolute difference")
 
 

@@ -57,7 +57,7 @@ def test_many_footprints_in_a_tile_are_dots_of_their_colours():
     left, right = at(cells, 1.0, 3.0, 5), at(cells, 5.0, 3.0, 5)
     assert (tile[..., 3] == 255).mean() > 0.2
     assert (left, right) == ((*RED, 255), (*GREEN, 255))
-    assert Cells(places).draw(5, 16, 15) is None, "outlines that would be a grey mass are left out"
+    assert Cells(places).draw(5, 16, 15) is None, "outlines too dense to tell apart are left out"
 
 
 def test_the_same_footprints_in_other_colours_leave_the_first_as_they_were():
@@ -113,7 +113,7 @@ def test_png_keeps_the_order_of_colours():
 
 
 @pytest.mark.parametrize("addressed", [True, False])
-def test_the_page_asks_nothing_off_host(addressed):
+def test_the_page_requests_nothing_from_other_hosts(addressed):
     cells = Cells(squares(3), np.array([RED, GREEN, RED], np.uint8))
     layers = [
         MapLayer("Colours", cells.draw, cells.bounds, 14, 0.5),

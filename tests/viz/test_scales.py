@@ -1,4 +1,4 @@
-"""The axes of the Scale Lab's curves: round numbers at any range, and no drift where there is none."""
+"""The axes of the Scale Lab's curves: round numbers at any range, and a flat curve without drift."""
 
 import pytest
 

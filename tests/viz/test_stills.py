@@ -1,4 +1,4 @@
-"""Points drawn where no browser can draw them."""
+"""Pictures of the points for browsers without WebGL."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def test_a_point_lies_where_its_place_is() -> None:
     picture = still(GROUND, EARTH, xy, np.array([RED] * 3, np.uint8), radius_px=0)
     assert np.argwhere((picture != GROUND).any(axis=2)).tolist() == [[69, 190]]
     assert picture[69, 190].tolist() == list(RED)
-    assert (GROUND == 40).all(), "the ground is shared and stays as it is"
+    assert (GROUND == 40).all(), "the shared background is not modified"
 
 
 def test_what_is_not_selected_fades_and_what_is_lies_on_top() -> None:

@@ -1,4 +1,4 @@
-"""Scores as a table: a picture without any error has a PSNR in words, not an empty cell."""
+"""Scores as a table: an exact picture has a PSNR in words, not an empty cell."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Colours that must be told apart."""
+"""Colours that must be distinguishable."""
 
 import re
 from itertools import combinations
@@ -69,10 +69,10 @@ def test_the_theme_alone_holds_colours():
 
 
 def test_error_maps_and_their_legend_share_their_colours():
-    drawn = heat(np.array([[0.0, 0.5, 1.0, 2.0]]), 1.0)[0].tolist()
+    colours = heat(np.array([[0.0, 0.5, 1.0, 2.0]]), 1.0)[0].tolist()
     anchors = colour_map(ERROR, 9)
-    assert [tuple(pixel) for pixel in (drawn[0], drawn[2], drawn[3])] == [
+    assert [tuple(pixel) for pixel in (colours[0], colours[2], colours[3])] == [
         rgb(anchors[at]) for at in (0, 8, 8)
     ]
-    assert np.abs(np.array(drawn[1]) - rgb(anchors[4])).max() <= 1
+    assert np.abs(np.array(colours[1]) - rgb(anchors[4])).max() <= 1
     assert all(colour in scale_bar(1.0, "error") for colour in anchors)

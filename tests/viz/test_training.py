@@ -1,4 +1,4 @@
-"""Curves of training: readable whatever single steps did."""
+"""Training curves: readable despite outliers."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_one_spike_does_not_flatten_the_curve():
     assert low < 0.41 and 0.9 < high < 2
     assert "up to 7.4e+03" in figure.layout.annotations[0].text
     bold = figure.data[1].y
-    assert np.nanmax(bold) < 1.3, "a running median passes a spike over"
+    assert np.nanmax(bold) < 1.3, "a running median ignores a spike"
 
 
 def test_an_ordinary_decline_is_shown_whole():

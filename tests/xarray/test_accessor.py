@@ -1,4 +1,4 @@
-"""`da.mae`: results lie on the grid of the array, with dask or without; bad input gets a sentence."""
+"""`da.mae`: results lie on the grid of the array, with dask or without; invalid input is reported."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_dask_and_numpy_give_the_same_vectors(small_scale_mae: Any, margin: int 
     pytest.importorskip("dask")
     array = scene()
     lazy = array.chunk(y=90, x=70).mae.embed(small_scale_mae, margin_px=margin)
-    assert lazy.chunks is not None, "nothing may be computed before it is asked for"
+    assert lazy.chunks is not None, "nothing may be computed before it is requested"
     np.testing.assert_allclose(
         lazy.values, array.mae.embed(small_scale_mae, margin_px=margin).values, atol=1e-5
     )
@@ -218,7 +218,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_gets_one_sentence(small_scale_mae: Any, name: str) -> None:
+def test_invalid_input_is_reported(small_scale_mae: Any, name: str) -> None:
     make, words = BAD[name]
     with pytest.raises(GeoError) as caught:
         make().mae.embed(small_scale_mae)

@@ -1,4 +1,4 @@
-"""Change between two dates: found where it is, corrected for the season, and refused where it cannot be."""
+"""Change between two dates: located, corrected for the season, and refused for incomparable tables."""
 
 import datetime
 
@@ -46,7 +46,7 @@ def test_changed_places_come_first_whatever_the_order_of_rows():
     assert found.score.max() <= 2 and np.isnan(found.per_row(COUNT + 1)[-1])
 
 
-def test_the_season_is_taken_off_by_a_reference_pair():
+def test_a_reference_pair_removes_the_season():
     season = 3 * np.random.default_rng(2).standard_normal(WIDTH)
     season_units = BASE / np.linalg.norm(BASE, axis=1, keepdims=True)
     before, after = table(BASE, "before"), table(noisy(with_change(season_units) + season, 3), "after")

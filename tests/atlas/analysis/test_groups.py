@@ -17,7 +17,7 @@ from core.atlas.analysis.label import (
 from core.atlas.analysis.outliers import outliers_by_density, outliers_by_loss
 
 
-def test_the_number_of_groups_is_found(rows):
+def test_the_number_of_clusters_is_found(rows):
     table = EmbeddingTable.from_rows(rows(n=400, groups=5))
     found = cluster(table)
     assert found.k == 5
@@ -110,7 +110,7 @@ def test_calibration_error_of_known_cases():
     assert expected_calibration_error(np.full(10, 0.8), [True] * 5 + [False] * 5) == pytest.approx(0.3)
 
 
-def test_bad_marks_get_a_sentence(marked):
+def test_invalid_marks_are_reported(marked):
     table, _ = marked
     for marks, sentence in (
         (Marks((1,), ()), "at least one"),
@@ -122,7 +122,7 @@ def test_bad_marks_get_a_sentence(marked):
     assert fit(table, Marks((1,), (2,))).accuracy is None
 
 
-def test_fits_are_those_of_scikit_learn_where_nothing_stands_beside_the_marks():
+def test_fits_without_unmarked_rows_equal_scikit_learn():
     from sklearn.linear_model import LogisticRegression
 
     from core.atlas.analysis.logistic import fit_all
@@ -144,7 +144,7 @@ def test_fits_are_those_of_scikit_learn_where_nothing_stands_beside_the_marks():
             assert fits.bias[s, b] == pytest.approx(theirs.intercept_[0], abs=1e-4)
 
 
-def test_a_rare_thing_is_not_said_to_be_half_the_world(marked):
+def test_a_rare_class_is_not_predicted_everywhere(marked):
     table, marks = marked
     probability = fit(table, marks).scores(table)
     assert np.arange(600)[probability > 0.5].size < 200

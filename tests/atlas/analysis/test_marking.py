@@ -1,4 +1,4 @@
-"""Marks on disk: a log that can be taken back, under a key that nobody guesses."""
+"""Marks on disk: a log with undo, under a key that cannot be guessed."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_marks_become_rows_of_whatever_table_holds_them(rows):
     assert Sheet().marks(table)[0].yes == ()
 
 
-def test_a_sheet_comes_back_by_its_key_only(tmp_path):
+def test_a_sheet_is_opened_by_its_key_only(tmp_path):
     sheet, key = Sheet("Flüsse", "world").marked("a", "yes"), new_key()
     save_sheet(tmp_path, key, sheet)
     assert load_sheet(tmp_path, key) == sheet
@@ -52,14 +52,14 @@ def test_a_sheet_comes_back_by_its_key_only(tmp_path):
         "\x00\xff",
     ],
 )
-def test_a_damaged_sheet_is_said(tmp_path, content):
+def test_a_damaged_sheet_is_reported(tmp_path, content):
     key = new_key()
     (tmp_path / f"{key}.json").write_text(content, encoding="latin-1")
     with pytest.raises(SearchError, match="cannot be read"):
         load_sheet(tmp_path, key)
 
 
-def test_words_that_are_no_marks_are_passed_over(tmp_path):
+def test_invalid_marks_in_a_file_are_ignored(tmp_path):
     key = new_key()
     (tmp_path / f"{key}.json").write_text(
         json.dumps({"title": "t", "table": "w", "log": [["a", "yes"], ["b", "<script>"]]})

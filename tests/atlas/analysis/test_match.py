@@ -34,7 +34,7 @@ def test_without_places_windows_of_pictures_count():
     assert pairs.b.tolist() == [2, 1, 3, 0]
 
 
-def test_what_cannot_be_compared_is_said(rows):
+def test_tables_that_cannot_be_compared_are_reported(rows):
     one = EmbeddingTable.from_rows(rows(n=30))
     with pytest.raises(TableError, match="share 0 places"):
         same_places(one, EmbeddingTable.from_rows(rows(n=30, seed=9)))

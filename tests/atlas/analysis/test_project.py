@@ -1,4 +1,4 @@
-"""Projections: PCA as the textbook has it, UMAP seeded, both cached beside the table."""
+"""Projections: PCA as in textbooks, seeded UMAP, both cached with the table."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_too_few_rows_are_refused(rows):
         project(EmbeddingTable.from_rows(rows(n=1)))
 
 
-def test_rows_keep_their_plotted_spot_and_only_new_ones_are_transformed(rows, monkeypatch):
+def test_rows_keep_their_position_and_only_new_ones_are_transformed(rows, monkeypatch):
     class Far:
         embedding_ = np.arange(400, dtype=np.float32).reshape(200, 2)
 

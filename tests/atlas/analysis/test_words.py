@@ -49,7 +49,7 @@ def test_a_text_encoder_of_another_network_is_refused(encoder_pair: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda p: (p / "tokenizer.json").unlink(), "no tokenizer.json beside it"),
         (lambda p: (p / "tokenizer.json").write_text("{}"), "not a tokenizer that can be read"),
@@ -58,13 +58,13 @@ def test_a_text_encoder_of_another_network_is_refused(encoder_pair: Path) -> Non
         (lambda p: (p / "vision_model.onnx").replace(p / "text_model.onnx"), "export the text encoder alone"),
     ],
 )
-def test_bad_text_encoders_get_a_sentence(encoder_pair: Path, spoil: Any, said: str) -> None:
+def test_invalid_text_encoders_are_reported(encoder_pair: Path, spoil: Any, message: str) -> None:
     spoil(encoder_pair)
-    with pytest.raises(SearchError, match=said):
+    with pytest.raises(SearchError, match=message):
         TextEncoder(encoder_pair / "text_model.onnx").vector("red")
 
 
-def test_words_that_an_encoder_cannot_take_get_a_sentence(encoder_pair: Path) -> None:
+def test_unsupported_words_are_reported(encoder_pair: Path) -> None:
     fixed = TextEncoder(encoder_pair / "fixed.onnx")
     with pytest.raises(SearchError, match=r"make 5 tokens, and fixed.onnx reads 4: use fewer words"):
         fixed.vector("red red red red red")

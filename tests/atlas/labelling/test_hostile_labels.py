@@ -1,4 +1,4 @@
-"""Hostile label files: a sentence each, in little time and memory."""
+"""Hostile label files: each is refused with a clear error, in little time and memory."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Label files of each format, and what is said about files that are wrong."""
+"""Label files of each format, and the errors for invalid files."""
 
 import json
 import sqlite3
@@ -37,11 +37,11 @@ def test_every_format_gives_the_same_labels(label_files, name):
     assert found.classes == ("forest", "urban", "water") and found.region_names == ("east", "west")
     want = gpd.read_parquet(label_files / "labels.parquet")
     assert [found.classes[int(v)] for v in found.values] == want["class"].tolist()
-    centres, wanted = (
+    centres, expected = (
         shapely.get_coordinates(shapely.centroid(np.asarray(shapes)))
         for shapes in (found.shapes, want.geometry)
     )
-    np.testing.assert_allclose(centres, wanted, atol=1e-6)
+    np.testing.assert_allclose(centres, expected, atol=1e-6)
 
 
 def test_numbers_and_bytes(label_files):
@@ -71,20 +71,20 @@ def test_metres_taken_for_degrees_are_noticed():
         parse(text)
 
 
-def test_invalid_polygons_are_repaired_and_said():
+def test_invalid_polygons_are_repaired_and_reported():
     found = parse(geojson((BOWTIE, "a"), (SQUARE, "b")))
     assert found["problems"] == ["1 polygon was invalid and repaired."]
     repaired = shapely.from_wkb(found["wkb"][: found["lengths"][0]])
     assert repaired.is_valid and repaired.area == pytest.approx(0.005)
 
 
-def test_mixed_shapes_and_missing_labels_are_said():
+def test_mixed_shapes_and_missing_labels_are_reported():
     line = shapely.LineString([(10, 45), (11, 46)])
     pairs = [(SQUARE, "a"), (shapely.Point(10, 45), "b"), (line, "a"), (SQUARE, None)]
     found = parse(geojson(*pairs))
-    said = " ".join(found["problems"])
-    assert len(found["values"]) == 2 and "mixes 1 points and 1 polygons" in said
-    assert "neither a point nor a polygon" in said and "without a label" in said
+    problems = " ".join(found["problems"])
+    assert len(found["values"]) == 2 and "mixes 1 points and 1 polygons" in problems
+    assert "neither a point nor a polygon" in problems and "without a label" in problems
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_mixed_shapes_and_missing_labels_are_said():
         (geojson((SQUARE, None), (SQUARE, None)), "is empty"),
     ],
 )
-def test_other_files_get_a_sentence(data, says):
+def test_files_without_labels_are_reported(data, says):
     with pytest.raises(LabelError, match=says):
         parse(data)
 
 
-def test_an_sqlite_file_that_is_no_geopackage_is_not_opened(tmp_path):
+def test_an_sqlite_file_that_is_not_a_geopackage_is_not_opened(tmp_path):
     with sqlite3.connect(tmp_path / "x.gpkg") as file:
         file.execute("create table t(a)")
     with pytest.raises(LabelError, match="is not a label file"):
@@ -116,7 +116,7 @@ def test_a_missing_column_is_named():
         parse(geojson((SQUARE, "a"), (SQUARE, "b")), column="crop")
 
 
-def test_a_crash_of_the_child_process_is_a_sentence(tmp_path):
+def test_a_crash_of_the_child_process_is_reported(tmp_path):
     with pytest.raises(LabelError, match="no file"):
         read_labels(tmp_path / "absent.csv")
     with pytest.raises(LabelError, match="is not a label file"):

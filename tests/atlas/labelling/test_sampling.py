@@ -1,4 +1,4 @@
-"""Labels on tiles: majority, shares, distances, overlaps, and labels that lie elsewhere."""
+"""Labels on tiles: majority, shares, distances, overlaps, and labels elsewhere."""
 
 import numpy as np
 import pytest
@@ -31,12 +31,12 @@ def test_polygons_and_points_give_tiles_their_class(grid, label_files, name):
     assert [found.classes[int(v)] for v in found.values] == NAMES[truth()[found.rows]].tolist()
 
 
-def test_the_larger_share_wins_and_overlaps_are_told(grid):
+def test_the_larger_share_wins_and_overlaps_are_reported(grid):
     shapes = [box(0, -0.5, 0.2), box(0, 0.2, 0.5), box(5), box(5), box(9)]
     found = sample(grid, labels(shapes, [0, 1, 0, 1, 1]))
     assert dict(zip(found.rows.tolist(), found.values.tolist(), strict=True)) == {0: 0, 5: 0, 9: 1}
-    said = " ".join(found.problems)
-    assert "2 tiles lie under labels of different classes" in said
+    text = " ".join(found.problems)
+    assert "2 tiles lie under labels of different classes" in text
 
 
 def test_tiles_that_are_hardly_covered_get_no_label(grid):

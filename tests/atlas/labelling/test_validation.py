@@ -29,7 +29,7 @@ def class_map(grid, samples):
     return finish(label_map(grid, samples))
 
 
-def test_olofssons_own_example():
+def test_the_example_of_olofsson_is_reproduced():
     """Table 8 and section 4.2 of Olofsson et al. 2014: deforestation on 21,158 +- 6,158 of 900,000 ha."""
     by_map = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]])
     found = estimate_areas(by_map.T, np.array([0.020, 0.015, 0.320, 0.645]))
@@ -100,7 +100,7 @@ def test_blocks_and_regions_are_never_split(samples):
 
 
 def test_random_folds_flatter_where_neighbours_look_alike(grid):
-    """Vectors that only say where a tile lies, and labels of large patches: blocks see through it."""
+    """Vectors that only say where a tile lies, and labels of large patches: blocks reveal it."""
     from core.atlas import EmbeddingTable, make_rows
 
     lon, lat = lonlat().T

@@ -1,4 +1,4 @@
-"""Search equals a brute-force sort in float64, for both kinds of storage, and says why when it cannot."""
+"""Search equals a brute-force sort in float64, for both kinds of storage; invalid queries are reported."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_unusable_rows_are_never_found(rows):
     assert "NaN or infinity" in " ".join(table.stored.problems)
 
 
-def test_bad_queries_get_a_sentence(table):
+def test_invalid_queries_are_reported(table):
     for query, sentence in (
         (np.full(48, np.nan), "NaN"),
         (np.full(48, np.inf), "infinity"),
@@ -99,7 +99,7 @@ def test_bad_queries_get_a_sentence(table):
         nearest(table, np.ones(48), 3, among=np.zeros(3000, bool))
 
 
-def test_rows_and_counts_that_are_none_are_refused_everywhere(rows):
+def test_invalid_rows_and_counts_are_refused_everywhere(rows):
     table = EmbeddingTable.from_rows(rows(n=20))
     query = table.vectors[0]
     for ask in (
@@ -141,7 +141,7 @@ def test_rows_that_repeat_a_better_row_are_flagged(rows):
     vectors = np.stack(original["embedding"].to_pylist()).astype(np.float32)
     vectors[20] = vectors[10]
     found = nearest(EmbeddingTable.from_rows(_with(original, vectors)), vectors[10] + 0.05 * vectors[11], 60)
-    assert found.rows[found.duplicate].tolist() == [20]  # ties stand by row, so row 10 came first
+    assert found.rows[found.duplicate].tolist() == [20]  # ties are sorted by row, so row 10 comes first
 
 
 @pytest.mark.parametrize("width", [1, 16, 63, 192, 1024])

@@ -1,4 +1,4 @@
-"""Look-alikes from elsewhere: one a region, in order of similarity."""
+"""Look-alikes from elsewhere: one per region, in order of similarity."""
 
 import numpy as np
 import pytest

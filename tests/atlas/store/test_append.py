@@ -1,4 +1,4 @@
-"""A table that grows by a place at a time: whole or not at all, one recipe, every place once."""
+"""Adding places to a table: completely or not at all, with one recipe, each place once."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ def test_places_are_added_once_and_read_back(tmp_path):
     at = table.row_of("id3")
     np.testing.assert_array_equal(table.vectors_of([at])[0], np.full(4, 4, np.float32))
     assert table.lonlat[at].tolist() == [3.0, 1.0]
-    assert len(list((tmp_path / "t").glob("*.parquet"))) == 2  # the one that counts, and the one before it
+    assert len(list((tmp_path / "t").glob("*.parquet"))) == 2  # the current one, and the one before it
     assert len(read_manifest(tmp_path / "t")["shards"]) == 1
 
 

@@ -1,4 +1,4 @@
-"""Filters: what the grammar allows, what it refuses, and that no text makes one slow or large."""
+"""Filters: what the grammar allows and refuses, and limits on time and memory."""
 
 import time
 import tracemalloc
@@ -150,7 +150,7 @@ def test_a_condition_selects_rows_as_sql_does(condition, rows):
 def test_what_is_not_in_the_grammar_is_refused_with_a_sentence(condition, reason):
     with pytest.raises(FilterError, match=reason) as refused:
         matching_rows(COLUMNS, condition)
-    assert "alpha" not in str(refused.value), "a message holds nothing that the table holds"
+    assert "alpha" not in str(refused.value), "a message must not contain values of the table"
     assert len(str(refused.value)) < 400
 
 

@@ -1,4 +1,4 @@
-"""Tables that are not what their manifest records, and files that would fill the memory."""
+"""Tables that differ from their manifest, and files that would fill the memory."""
 
 import json
 import os
@@ -126,11 +126,11 @@ def test_a_small_file_cannot_fill_the_memory(make, tmp_path):
     )
     pq.write_table(make(), path, compression="zstd", store_schema=make is not words, **delta)
     assert path.stat().st_size < 4e6
-    said = subprocess.run(
+    lines = subprocess.run(
         [sys.executable, "-c", OPEN, path], capture_output=True, text=True, cwd=ROOT, check=True, timeout=120
     ).stdout.splitlines()
-    assert "bomb.parquet would take" in said[0], said
-    assert int(said[-1]) < 300, "megabytes"
+    assert "bomb.parquet would take" in lines[0], lines
+    assert int(lines[-1]) < 300, "megabytes"
 
 
 def test_rows_without_vectors_cannot_fill_the_memory(tmp_path):

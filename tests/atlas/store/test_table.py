@@ -1,4 +1,4 @@
-"""Opening tables: many as one, lazily, with a sentence for each that is bad."""
+"""Opening tables: many as one, lazily, with an error for each invalid one."""
 
 import numpy as np
 import pyarrow as pa
@@ -70,7 +70,7 @@ def test_a_filter_cannot_see_python_variables(rows):
     assert secret.num_rows == 1
 
 
-def test_no_row_left_is_said(rows):
+def test_a_filter_that_leaves_no_row_is_reported(rows):
     with pytest.raises(TableError, match="No row is left"):
         EmbeddingTable.from_rows(rows(n=5)).where("gsd_m > 1e9")
 
@@ -88,11 +88,11 @@ def test_nan_zero_and_missing_vectors_are_named(rows):
     )
     table = EmbeddingTable.from_rows(original)
     assert table.stored.usable.tolist() == [True, False, False, True, True, False]
-    said = " ".join(table.stored.problems)
-    assert "000000001" in said
-    assert "length zero (000000002)" in said
-    assert "could not be read there (000000005)" in said
-    assert said.count("000000005") == 1, "a row is reported once"
+    text = " ".join(table.stored.problems)
+    assert "000000001" in text
+    assert "length zero (000000002)" in text
+    assert "could not be read there (000000005)" in text
+    assert text.count("000000005") == 1, "a row is reported once"
 
 
 def test_a_table_without_any_usable_vector_is_refused(rows):
@@ -145,7 +145,7 @@ def test_mixed_widths_are_refused(rows, tmp_path):
         _ = open_table(tmp_path / "a", tmp_path / "b").stored
 
 
-def test_bad_files_get_a_sentence(rows, tmp_path):
+def test_invalid_files_are_reported(rows, tmp_path):
     (tmp_path / "text.parquet").write_text("no parquet")
     (tmp_path / "empty").mkdir()
     pq.write_table(pa.table({"a": [1, 2]}), tmp_path / "plain.parquet")

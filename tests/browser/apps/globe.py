@@ -64,7 +64,7 @@ if chosen is not None and chosen.kind in {"lasso", "box"}:
     own, ids_agree = int(inside.sum()), inside.nonzero()[0][:200].tolist() == list(chosen.ids)
 else:
     own, ids_agree = (0 if chosen is None else len(chosen.ids)), True
-told = {
+shown = {
     "kind": chosen and chosen.kind,
     "side": chosen and chosen.side,
     "count": chosen and chosen.count,
@@ -79,4 +79,4 @@ told = {
     "no_webgl": state.no_webgl,
     "problem": state.problem,
 }
-st.code(json.dumps(told))
+st.code(json.dumps(shown))

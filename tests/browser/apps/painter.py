@@ -31,13 +31,13 @@ st.button("nothing")
 hides_row = st.toggle("a picked patch hides its row")
 if st.button("slow"):
     time.sleep(1.5)
-told = painted(rows, cols, "p")
-if told is not None:
-    st.session_state.mask = told.mask
-    st.session_state.pick = told.pick
-    if told.pick is not None and hides_row:
-        st.session_state.mask = told.mask.copy()
-        st.session_state.mask[told.pick[0]] = True
+answer = painted(rows, cols, "p")
+if answer is not None:
+    st.session_state.mask = answer.mask
+    st.session_state.pick = answer.pick
+    if answer.pick is not None and hides_row:
+        st.session_state.mask = answer.mask.copy()
+        st.session_state.mask[answer.pick[0]] = True
 mask_painter(tile(), rows, cols, st.session_state.mask, key="p", label="Test mask")
 st.session_state.runs = st.session_state.get("runs", 0) + 1
 mask = st.session_state.mask

@@ -53,12 +53,12 @@ def table_bytes(folder):
 
 
 def run_leader(spec, workers):
-    """Lead a run in a process of its own."""
+    """Lead a run in a separate process."""
     assert list(lead(spec, [spec.model], workers))[-1].finished
 
 
 def run_worker(spec, share, killed_in=None):
-    """Embed a share in a process of its own, which is killed while it writes its `killed_in`-th batch."""
+    """Embed a share in a separate process, which is killed while it writes its `killed_in`-th batch."""
     calls = []
     save = PendingBatches.save
 

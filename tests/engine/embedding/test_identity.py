@@ -121,7 +121,7 @@ def test_an_embedding_run_of_an_earlier_version_is_refused(spec):
 
 
 @pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
-def test_a_large_raster_is_told_by_its_pieces(tmp_path, at):
+def test_a_large_raster_is_identified_by_sampled_pieces(tmp_path, at):
     size = (PIECES + 10) * PIECE_BYTES
     path = tmp_path / "scene.tif"
     write(path, picture(1600, 1600, bands=3))
@@ -133,7 +133,7 @@ def test_a_large_raster_is_told_by_its_pieces(tmp_path, at):
     assert content_digest(open_source(path).opened("scene.tif")) != before
 
 
-def test_a_large_raster_that_was_written_to_since_is_said(tmp_path):
+def test_a_large_raster_that_was_modified_is_reported(tmp_path):
     scene = Path(write(tmp_path / "scene.tif", np.tile(picture(600, 640), (1, 2, 2))))
     spec = EmbeddingSpec((str(scene),), str(tmp_path / "out"), MODEL, tile_px=SIDE, gsd_m=(180.0,))
     assert "was modified after" not in "".join(step.note for step in finish(spec))
@@ -148,7 +148,7 @@ def test_a_large_raster_that_was_written_to_since_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tags", "said"),
+    ("tags", "expected"),
     [
         ({"TIFFTAG_DATETIME": "2015:07:14 10:20:30"}, "2015-07-14T10:20:30+00:00"),
         (
@@ -160,15 +160,15 @@ def test_a_large_raster_that_was_written_to_since_is_said(tmp_path):
         ({"TIFFTAG_DATETIME": "in summer"}, None),
     ],
 )
-def test_when_a_raster_was_taken_is_in_its_rows(spec, tags, said):
+def test_rows_hold_the_acquisition_date(spec, tags, expected):
     with rasterio.open(spec.sources[0], "r+") as file:
         file.update_tags(**tags)
     finish(replace(spec, most=3))
-    (when,) = columns_of(spec.out, "timestamp")
-    assert {one and one.isoformat() for one in when} == {said}
+    (dates,) = columns_of(spec.out, "timestamp")
+    assert {one and one.isoformat() for one in dates} == {expected}
 
 
-def test_ends_of_paths_that_tell_them_apart():
+def test_unique_names_are_the_shortest_ends_of_paths():
     assert unique_names(["/none/x/a.tif", "/none/x/b.tif"]) == ("a.tif", "b.tif")
     assert unique_names(["/none/x/1/a.tif", "/none/x/2/a.tif", "/none/x/c.tif"]) == (
         "1/a.tif",

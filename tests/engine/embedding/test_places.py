@@ -1,4 +1,4 @@
-"""A place read from a server, as a row of a table of one's own."""
+"""A place read from a server, as a row of a table."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def read(server):
     return tile, source.header(key), source.entry(key)
 
 
-def test_a_place_becomes_a_row_that_says_everything(read, tmp_path, server):
+def test_a_place_becomes_a_complete_row(read, tmp_path, server):
     like = {**default_recipe(), "image_size": 64}
     made = embed_place(like, *read)
     tile = read[0]
@@ -35,14 +35,14 @@ def test_a_place_becomes_a_row_that_says_everything(read, tmp_path, server):
     assert append_rows(tmp_path, made.row, made.info) == 1
     table = open_table(tmp_path)
     assert table.lonlat[0] == pytest.approx(PLACE, abs=3e-4)
-    said = table.columns.to_pylist()[0]
-    assert said["source"] == "online"
-    assert said["product_id"] == f"{server.base}/cog/visual.tif"
-    assert said["gsd_m"] == pytest.approx(30)
-    assert said["timestamp"].year == 2024
-    assert said["input_res_m"] > 0
-    assert said["status"] == "ok"
-    left, top, right, bottom = said["pixel_bbox"]
+    record = table.columns.to_pylist()[0]
+    assert record["source"] == "online"
+    assert record["product_id"] == f"{server.base}/cog/visual.tif"
+    assert record["gsd_m"] == pytest.approx(30)
+    assert record["timestamp"].year == 2024
+    assert record["input_res_m"] > 0
+    assert record["status"] == "ok"
+    left, top, right, bottom = record["pixel_bbox"]
     header = read[1]
     lon = header.transform[2] + (left + right) / 2 * header.transform[0]
     assert lon == pytest.approx(PLACE[0], abs=3e-4)
@@ -67,7 +67,7 @@ def test_two_places_of_the_globe_are_two_rows(tmp_path):
         assert append_rows(tmp_path, made.row, made.info) == 1
 
 
-def test_a_place_says_when_its_raster_was_taken(tmp_path):
+def test_a_row_of_a_place_holds_the_acquisition_date(tmp_path):
     with rasterio.open(write(tmp_path / "a.tif", picture(80, 80)), "r+") as file:
         file.update_tags(TIFFTAG_DATETIME="2015:07:14 10:20:30")
     source = open_source(tmp_path / "a.tif")

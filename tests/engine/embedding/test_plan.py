@@ -122,7 +122,7 @@ def test_places_of_the_globe_are_evenly_spread():
     assert north == pytest.approx(0.25, abs=0.01)  # a quarter of the sphere lies north of 30 degrees
 
 
-def test_more_tiles_than_a_run_can_hold_are_refused_before_they_are_laid(tmp_path):
+def test_more_tiles_than_a_run_can_hold_are_refused_before_they_are_laid_out(tmp_path):
     source = write(tmp_path / "utm.tif", picture(700, 900))
     degrees = write(
         tmp_path / "degrees.tif", picture(700, 900), from_origin(10, 62, 0.0001, 0.0001), "EPSG:4326"
@@ -195,7 +195,7 @@ def test_tiles_wider_than_the_globe_can_be_cut_are_refused():
         make_plan(EmbeddingSpec(("globe",), "out", MODEL, gsd_m=(200_000,)), 224)
 
 
-def test_a_tile_of_no_pixels_and_a_picture_that_is_not_there_are_refused(spec):
+def test_a_tile_size_of_zero_and_a_missing_picture_are_refused(spec):
     with pytest.raises(EmbeddingError, match="A tile of 0 px"):
         next(embed_sources(replace(spec, tile_px=0)))
     with pytest.raises(EmbeddingError, match="up to 1,024 px"):
@@ -223,7 +223,7 @@ def test_a_strip_narrower_than_a_tile_is_covered_along_its_length(tmp_path):
         assert ("squares of its own width" in plan.notes[0]) == (count > 1)
 
 
-def test_a_raster_of_nodata_alone_says_so(tmp_path):
+def test_a_raster_of_nodata_is_reported(tmp_path):
     blank = write(tmp_path / "blank.tif", np.full((1, 64, 64), -1, "int16"), nodata=-1)
     last = finish(EmbeddingSpec((blank,), str(tmp_path / "out"), MODEL, tile_px=SIDE))[-1]
     assert "No tile has enough valid pixels" in last.note

@@ -1,4 +1,4 @@
-"""A raster of a few kilobytes may have millions of windows: what its plan takes is bounded at every door."""
+"""A raster of a few kilobytes may have millions of windows: the size of its plan is limited everywhere."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ WORDS = ("--model", MODEL, "--tile-px", str(SIDE))
 
 
 def empty(path, side):
-    """A GeoTIFF of three bands and no block that is written."""
+    """A GeoTIFF of three bands without any written block."""
     with rasterio.open(
         path, "w", driver="GTiff", width=side, height=side, count=3, dtype="uint8", tiled=True,
         blockxsize=4096, blockysize=4096, crs="EPSG:4326", transform=from_origin(0, 80, 4e-4, 4e-4),

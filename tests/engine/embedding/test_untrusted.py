@@ -48,11 +48,11 @@ def test_a_file_that_exceeds_the_limits_ends_the_run(large, tmp_path):
     finish(spec, resume=True)  # the owner's own file is read
 
 
-def test_the_command_ends_with_a_sentence(large, tmp_path, capsys):
+def test_the_command_reports_an_exceeded_limit(large, tmp_path, capsys):
     options = ["--untrusted", "--gsd-m=1000", "--tile-px=32", f"--model={MODEL}"]
     assert main(["embed", large, *options, "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said.startswith("core: 'large.tif' takes more than 40 MB of memory to open")
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("core: 'large.tif' takes more than 40 MB of memory to open")
 
 
 def test_folders_and_packs_are_not_opened_as_untrusted(tmp_path):

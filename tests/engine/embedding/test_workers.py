@@ -1,4 +1,4 @@
-"""A run divided among processes ends with the same bytes as one process, and mistakes lose nothing."""
+"""A run divided among processes ends with the same bytes as one process, and failures lose nothing."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Fine-tuning: every family learns classes it can see, the model it came from stays as it was."""
+"""Fine-tuning: every family learns two textures, and the original model stays unchanged."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_every_family_learns_and_the_original_stays(name: str) -> None:
     assert not torch.equal(before[cls.removeprefix("encoder.")], trained[cls]), "CLS is trained too"
 
 
-def test_a_distilled_student_s_tail_learns_with_the_rest() -> None:
+def test_the_last_blocks_of_a_distilled_student_are_trained_too() -> None:
     student = small("tinymim")
     TinyMIMObjective(student, small("scale_mae"))
     step = next(iter(finetune(student, *stripes(), FineTune(steps=1, batch=8, warmup_steps=0))))
@@ -102,7 +102,7 @@ def test_same_seed_same_losses_under_every_recipe(recipe: str) -> None:
     assert runs[0] == runs[1]
 
 
-def test_what_cannot_be_learned_is_said() -> None:
+def test_unusable_training_data_is_reported() -> None:
     pictures, labels, res = stripes()
     with pytest.raises(InputError, match="two classes"):
         next(finetune(small("mae"), pictures, labels * 0, res))
@@ -212,7 +212,7 @@ def test_unreadable_images_are_left_out_of_batches_and_predictions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"pooling": "max"}, "pooling must be one of mean, cls"),
         ({"drop_path": 1.0}, "drop_path must be a number from 0 to below 1"),
@@ -221,13 +221,13 @@ def test_unreadable_images_are_left_out_of_batches_and_predictions() -> None:
         ({"orientations": "some"}, "orientations must be one of all, flip, none"),
     ],
 )
-def test_invalid_settings_are_named(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_invalid_settings_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         FineTune(**settings)
 
 
 @pytest.mark.parametrize("recipe", ["plain", "tinymim"])
-def test_a_stopped_fine_tuning_goes_on_to_the_same_losses(recipe: str, tmp_path: Path) -> None:
+def test_a_stopped_fine_tuning_resumes_to_the_same_losses(recipe: str, tmp_path: Path) -> None:
     model, data = small("mae"), stripes(12)
     spec = fine_tune_recipe(recipe, steps=4, batch=6)
     whole = [step.loss for step in finetune(model, *data, spec)]

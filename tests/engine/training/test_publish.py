@@ -1,5 +1,5 @@
-"""What training publishes is what the app then lists, loads and reads: students where they learned, SDMAE
-with its own grid."""
+"""Published weights are listed, loaded and read by the app: students at their trained layer, SDMAE with its
+own grid."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_published_student_is_listed_and_read_where_it_learned(tmp_path, image
         embed(student, pictures, gsd_m=10.0, pooling="cls")
 
 
-def test_a_student_s_file_is_refused_at_its_untrained_tail_and_feeds_the_decoder_s_preset(
+def test_a_students_file_is_refused_at_its_untrained_last_blocks_and_feeds_the_decoder(
     tmp_path, imagery, shelf
 ):
     import torch
@@ -113,7 +113,7 @@ def test_the_licence_follows_from_imagery_and_teacher():
         "Apache-2.0 (trained on openly licensed imagery, distilled from a teacher under Apache-2.0)"
     )
     assert weights_licence(openly, taught) == taught, (
-        "a teacher that had one itself is told in the same words"
+        "a teacher with a teacher of its own is stated in the same way"
     )
     assert weights_licence(openly, "CC-BY-NC-4.0") == "non-commercial use only, as the teacher"
     assert weights_licence({}).startswith("not stated")

@@ -1,5 +1,5 @@
-"""The light head: it finds what tokens tell linearly, does not give up a rare class, ignores what is not
-labelled, and repeats itself."""
+"""The linear head: it learns what is linear in the tokens and rare classes, ignores unlabelled pixels, and is
+deterministic."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def learnt(tokens, masks, classes, seed=0, balance=0.5):
 
 
 def sample(count=12, grid=6, px=24, share=0.3, seed=0):
-    """Tokens whose third number says the class of their patch, among noise; masks of whole patches."""
+    """Noisy tokens whose third value is the class of their patch; masks of whole patches."""
     rng = np.random.default_rng(seed)
     cells = rng.random((count, grid, grid)) < share
     tokens = rng.standard_normal((count, grid, grid, 8)).astype(np.float32)
@@ -33,7 +33,7 @@ def middle(masks, grid=6):
     return masks[:, step // 2 :: step, step // 2 :: step]
 
 
-def test_what_tokens_tell_is_found_on_others_too():
+def test_the_head_generalises_to_other_tokens():
     tokens, masks, _ = sample()
     others, _, truth = sample(seed=1)
     found = learnt(tokens, masks, 2)(others)
@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_head_and_half_precision_will_do():
     assert np.array_equal(first, again)
 
 
-def test_pixels_without_a_label_teach_nothing():
+def test_pixels_without_a_label_are_ignored():
     tokens, masks, cells = sample()
     lied = masks.copy()
     lied[:6] = 1 - lied[:6]

@@ -1,4 +1,4 @@
-"""Every invalid value of a training spec is refused with a clause that says what it must be."""
+"""Every invalid value of a training spec is refused, and the message says which values are valid."""
 
 import pytest
 
@@ -68,21 +68,21 @@ def test_it_is_refused_with_a_clause(changed, clause):
 @pytest.mark.parametrize(
     "line", ["preview_every = 0", "betas = []", "seed = -1", "sides_px = [0]", "batch = 1e9", "batch = -1"]
 )
-def test_a_spec_on_the_command_line_gets_one_line(line, tmp_path, capsys):
+def test_an_invalid_spec_on_the_command_line_gives_one_line(line, tmp_path, capsys):
     path = tmp_path / "mine.toml"
     path.write_text(f'name = "x"\nmodel = "mae_tiny"\nsteps = 5\n{line}\n')
     assert main(["train", str(path), "--run", str(tmp_path / "run")]) == 2
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1
-    assert line.split()[0] in said
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert line.split()[0] in message
     assert not (tmp_path / "run").exists()
 
 
-def test_all_that_is_wrong_is_said_at_once_and_shortly():
+def test_all_problems_are_reported_at_once_and_briefly():
     with pytest.raises(RunError) as problem:
         spec_from(GOOD | {"seed": -1, "betas": [0.5] * 1000, "clip": -1.0}, "run.toml")
-    said = str(problem.value)
-    assert all(name in said for name in ("seed", "betas", "clip")) and len(said) < 400
+    message = str(problem.value)
+    assert all(name in message for name in ("seed", "betas", "clip")) and len(message) < 400
 
 
 def test_good_specs_pass():
@@ -106,7 +106,7 @@ def test_good_specs_pass():
                                                                                         "be"),
     ],
 )  # fmt: skip
-def test_a_fine_tuning_is_held_to_its_bounds_too(changed, clause):
+def test_fine_tuning_specs_have_bounds_too(changed, clause):
     with pytest.raises(InputError, match=clause):
         FineTune(**changed)
 

@@ -1,4 +1,4 @@
-"""Training: the same losses after any interruption, nothing lost to a full disk, and a sentence for every
+"""Training: the same losses after any interruption, nothing lost to a full disk, and an error for every
 invalid spec."""
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ def test_fixed_tiles_are_scored_beside_the_fill_as_hours_pass(tmp_path, spec, im
 
 def test_forty_steps_lower_the_high_band_s_loss(tmp_path, spec, imagery):
     plain = tuple((key, value) for key, value in spec.sizes if key != "centre")
-    told = [
+    losses_seen = [
         step.losses["high"]
         for step in train(replace(spec, steps=40, lr=3e-3, sizes=plain), tmp_path, imagery)
     ]
-    assert np.mean(told[-10:]) < 0.9 * np.mean(told[:5])
+    assert np.mean(losses_seen[-10:]) < 0.9 * np.mean(losses_seen[:5])
 
 
 def test_mixed_sides_and_ratios_are_drawn_alike_every_time(spec, imagery):
@@ -115,7 +115,7 @@ def test_two_processes_see_each_picture_of_a_step_once(spec, imagery):
     assert sorted(p.tobytes() for p in together) == sorted(p.tobytes() for p in whole.pixels)
 
 
-def test_a_changed_spec_is_refused_with_the_difference(tmp_path, spec, imagery):
+def test_resuming_with_a_changed_spec_names_the_difference(tmp_path, spec, imagery):
     losses(spec, tmp_path, imagery, until=2)
     with pytest.raises(RunError, match=r"lr was 0\.002, now 0\.01"):
         losses(replace(spec, lr=0.01), tmp_path, imagery)
@@ -145,7 +145,7 @@ def test_muon_trains_the_matrices_of_the_blocks_and_resumes_to_the_same_losses(t
 
 
 def test_training_range_varies_as_in_the_release(imagery):
-    """2.23 to 4.98 (models.md 1.8), where every picture once got 2.5."""
+    """2.23 to 4.98 (models.md 1.8), where every picture used to get 2.5."""
     large = Imagery(
         "large",
         "none",
@@ -176,20 +176,20 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, spec, imagery, monkeypa
 
 def test_a_disk_that_is_full_for_a_while_costs_no_step(tmp_path, spec, imagery, monkeypatch):
     sync = os.fsync
-    told: list[tuple[bool, str]] = []
+    saves: list[tuple[bool, str]] = []
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     for step in train(replace(spec, checkpoint_minutes=0.0, preview_every=1), tmp_path, imagery):
-        told.append((step.saved, step.unsaved))
+        saves.append((step.saved, step.unsaved))
         monkeypatch.setattr(os, "fsync", full if 2 <= step.step < 9 else sync)
-    assert len(told) == spec.steps and told[0] == (True, "") and told[-1] == (True, "")
-    assert (False, "No space left on device") in told
+    assert len(saves) == spec.steps and saves[0] == (True, "") and saves[-1] == (True, "")
+    assert (False, "No space left on device") in saves
     assert not read_state(TrainingRun(tmp_path).state_file)["step"] < spec.steps
 
 
-def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path, spec, imagery):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path, spec, imagery):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(RunError, match=r"cannot be written or read \(Not a directory\).*--run"):
         losses(spec, tmp_path / "file" / "run", imagery)
@@ -216,7 +216,7 @@ def test_a_checkpoint_from_before_the_checksum_still_loads(tmp_path, spec, image
     assert read_state(run.state_file)["step"] == 1
 
 
-def test_a_checkpoint_of_another_network_gets_a_sentence(tmp_path, spec, imagery):
+def test_a_checkpoint_of_another_network_is_reported(tmp_path, spec, imagery):
     losses(replace(spec, steps=1), tmp_path / "one", imagery)
     wider = tuple((key, 64 if key == "embed_dim" else value) for key, value in spec.sizes)
     losses(replace(spec, steps=2, sizes=wider), tmp_path / "two", imagery, until=1)
@@ -236,20 +236,20 @@ def test_a_checkpoint_of_another_network_gets_a_sentence(tmp_path, spec, imagery
         ({"sides_px": (36,)}, "not a multiple of the network's patch size of 8 px"),
     ],
 )
-def test_a_network_that_cannot_be_built_gets_a_sentence(tmp_path, spec, imagery, changed, sentence):
+def test_a_network_that_cannot_be_built_is_reported(tmp_path, spec, imagery, changed, sentence):
     sizes = dict(spec.sizes) | dict(changed.pop("sizes", ()))
     with pytest.raises(ExplorerError, match=sentence):
         losses(replace(spec, sizes=tuple(sorted(sizes.items())), **changed), tmp_path, imagery)
 
 
 @pytest.mark.parametrize("content", [b"no weights", b""])
-def test_weights_to_start_from_that_are_none_get_a_sentence(tmp_path, spec, imagery, content):
+def test_invalid_weights_to_start_from_are_reported(tmp_path, spec, imagery, content):
     (tmp_path / "weights.safetensors").write_bytes(content)
     with pytest.raises(ExplorerError, match=r"weights\.safetensors .*(give one of those|download it again)"):
         losses(replace(spec, start_from=str(tmp_path / "weights.safetensors")), tmp_path / "run", imagery)
 
 
-def test_weights_of_other_sizes_are_no_start(tmp_path, spec, imagery):
+def test_weights_of_other_sizes_cannot_be_started_from(tmp_path, spec, imagery):
     losses(replace(spec, steps=1), tmp_path / "first", imagery)
     wider = tuple((key, 64 if key == "embed_dim" else value) for key, value in spec.sizes)
     start = str(tmp_path / "first" / "weights" / "smoke.safetensors")
@@ -288,7 +288,7 @@ def test_a_damaged_log_is_read_as_far_as_it_makes_sense(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_the_step_in_hand(tmp_path, number):
+def test_a_signal_saves_the_current_step(tmp_path, number):
     import cv2
 
     folder = tmp_path / "pictures"
@@ -314,8 +314,10 @@ def test_a_signal_saves_the_step_in_hand(tmp_path, number):
         "--run",
         str(tmp_path / "run"),
     ]
-    with (tmp_path / "said").open("wb") as said:
-        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=said)
+    with (tmp_path / "log").open("wb") as log_file:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=log_file
+        )
     run = TrainingRun(tmp_path / "run")
     try:
         until = time.monotonic() + 120
@@ -325,19 +327,19 @@ def test_a_signal_saves_the_step_in_hand(tmp_path, number):
         assert process.wait(60) == 130
     finally:
         process.kill()
-    words = (tmp_path / "said").read_text().splitlines()[-1]
+    last = (tmp_path / "log").read_text().splitlines()[-1]
     step = read_state(run.state_file)["step"]
-    assert words == f"core: stopped and saved at step {step}: the same command resumes the run."
+    assert last == f"core: stopped and saved at step {step}: the same command resumes the run."
     assert run.log()[-1]["step"] == step >= 10
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path, spec, imagery):
+def test_a_nan_loss_ends_the_run_with_advice(tmp_path, spec, imagery):
     with pytest.raises(RunError, match="lower lr"):
         losses(replace(spec, lr=1e30, warmup_steps=0, clip=0.0), tmp_path, imagery)
 
 
 @pytest.mark.parametrize(
-    ("said", "sentence"),
+    ("text", "sentence"),
     [
         ({"name": "x", "model": "mae_tiny", "steps": 5, "learning_rate": 1.0}, "unknown keys: learning_rate"),
         ({"name": "x", "model": "mae_tiny"}, "has no key 'steps'"),
@@ -352,9 +354,9 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path, spec, image
         ({"name": "x", "model": "mae_tiny", "steps": 5, "optimizer": "sgd"}, "adamw, muon"),
     ],
 )
-def test_a_spec_that_cannot_be_meant_gets_a_sentence(said, sentence):
+def test_an_invalid_spec_is_reported(text, sentence):
     with pytest.raises(RunError, match=sentence):
-        spec_from(said, "run.toml")
+        spec_from(text, "run.toml")
 
 
 def test_presets_are_readable():
@@ -380,8 +382,8 @@ def test_a_corrupt_picture_is_skipped_counted_and_named(tmp_path):
     assert len(found.pictures) == 5 and found.skipped == ("bad.png",) and found.licence == NOT_STATED
 
 
-def test_a_picture_that_breaks_off_is_passed_over_while_training(tmp_path):
-    """Its header is whole, so only decoding shows it; the crops are those of any other run all the same."""
+def test_a_truncated_picture_is_skipped_while_training(tmp_path):
+    """Its header is intact, so only decoding reveals it; all other crops stay the same."""
     import cv2
 
     for i in range(3):
@@ -404,7 +406,7 @@ def test_a_picture_that_breaks_off_is_passed_over_while_training(tmp_path):
     )
 
 
-def test_an_empty_folder_gets_a_sentence(tmp_path):
+def test_an_empty_folder_is_reported(tmp_path):
     with pytest.raises(GeoError, match="no readable picture"):
         folder_imagery(tmp_path, 10.0)
 
@@ -427,7 +429,7 @@ def test_published_weights_load_and_a_changed_file_is_refused(tmp_path, spec, im
         create("scale_mae_tiny")
 
 
-def test_the_weights_of_a_run_say_themselves_what_they_are(tmp_path, spec, imagery):
+def test_the_weights_of_a_run_describe_themselves(tmp_path, spec, imagery):
     losses(replace(spec, steps=2), tmp_path / "run", imagery)
     file = TrainingRun(tmp_path / "run").weights_file()
     assert file is not None
@@ -446,7 +448,7 @@ def test_the_weights_of_a_run_say_themselves_what_they_are(tmp_path, spec, image
     assert (card.default_policy, card.res_range) == ("log_gsd", (0.5, 8.0))
 
 
-def test_a_run_goes_on_from_weights_alone(tmp_path, spec, imagery):
+def test_a_run_can_start_from_weights_alone(tmp_path, spec, imagery):
     losses(spec, tmp_path / "first", imagery)
     weights = tmp_path / "first" / "weights" / "smoke.safetensors"
     seen = losses(replace(spec, start_from=str(weights), steps=3), tmp_path / "second", imagery)
@@ -478,7 +480,7 @@ def test_weights_inherit_the_licence_of_those_they_start_from(tmp_path, spec, im
     assert "the weights it started from" in second.licence
 
 
-def test_the_encoder_alone_takes_its_share_of_the_rate(spec, imagery):
+def test_the_encoder_learns_at_its_share_of_the_rate(spec, imagery):
     training = Training(replace(spec, encoder_rate=0.25, warmup_steps=0))
     named = {id(parameter): key for key, parameter in training.network.named_parameters()}
     shares = {
@@ -500,7 +502,7 @@ def test_the_encoder_alone_takes_its_share_of_the_rate(spec, imagery):
     ) == pytest.approx([0.25, 1.0])
 
 
-def test_what_is_measured_rather_than_learnt_is_in_the_weights(tmp_path, imagery, monkeypatch):
+def test_buffers_that_are_measured_are_saved_with_the_weights(tmp_path, imagery, monkeypatch):
     monkeypatch.setattr(ScaleContrastObjective, "measured", 64)
     sizes = (("embed_dim", 24), ("img_size", 32), ("num_heads", 2), ("stem_dim", 8), ("vector_dim", 16))
     spec = TrainSpec(
@@ -555,7 +557,7 @@ def test_kill_minus_nine_at_random_moments_changes_nothing(tmp_path):
             process.send_signal(signal.SIGKILL)
             process.wait()
     assert launch("killed").wait(300) == 0
-    told = [
+    logs = [
         {
             row["step"]: row["loss"]
             for row in map(json.loads, (tmp_path / n / "log.jsonl").read_text().splitlines())
@@ -563,9 +565,9 @@ def test_kill_minus_nine_at_random_moments_changes_nothing(tmp_path):
         for n in ("whole", "killed")
     ]
     assert (
-        told[0]
-        and all(told[1][step] == loss for step, loss in told[0].items() if step in told[1])
-        and max(told[1]) == 60
+        logs[0]
+        and all(logs[1][step] == loss for step, loss in logs[0].items() if step in logs[1])
+        and max(logs[1]) == 60
     )
 
 
@@ -593,9 +595,9 @@ def test_two_cpu_processes_train_together(tmp_path):
         str(folder / "a.png"),
         cv2.resize(np.random.default_rng(1).integers(0, 255, (8, 8, 3), np.uint8), (96, 96)),
     )
-    told = subprocess.run(
+    done = subprocess.run(
         [*command, "--folder", str(folder), "--gsd-m", "10", "--run", str(tmp_path / "run")],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300, check=False,
     )  # fmt: skip
-    assert told.returncode == 0, told.stderr.decode()[-2000:]
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
     assert max(row["step"] for row in TrainingRun(tmp_path / "run").log()) == 30

@@ -58,9 +58,9 @@ def test_every_pixel_counts_once_and_zero_is_unlabelled(ade: Path) -> None:
             known = tile.classes[tile.classes != UNLABELLED]
             group = int(data.groups[row])
             counts[group] = counts.get(group, 0) + np.bincount(known, minlength=150)
-        wanted = [(h * w - 8 * h, h // 2 * (w - 8)) for h, w in SIZES[part]]
+        expected = [(h * w - 8 * h, h // 2 * (w - 8)) for h, w in SIZES[part]]
         found = [(int(count.sum()), int(count[0])) for _, count in sorted(counts.items())]
-        assert found == wanted
+        assert found == expected
 
 
 def test_a_folder_with_its_layout_is_recognised_and_what_is_wrong_is_named(ade: Path, tmp_path: Path) -> None:
@@ -96,6 +96,6 @@ def test_upernet_is_fine_tuned_on_it_by_one_command(
     ]
     assert main(command) == 0
     (found,) = json.loads(capsys.readouterr().out)["results"]
-    said: dict[str, Any] = found
-    assert said["low"] <= said["miou"] <= said["high"] and said["count"] == 2
-    assert said["recipe"]["size_px"] == 32 and said["recipe"]["steps"] == 2
+    result: dict[str, Any] = found
+    assert result["low"] <= result["miou"] <= result["high"] and result["count"] == 2
+    assert result["recipe"]["size_px"] == 32 and result["recipe"]["steps"] == 2

@@ -118,7 +118,7 @@ def test_tiny_imagenet_uses_val_as_test(tmp_path):
         ({"x/data_batch_1": b"\x80\x04pickle"}, "take the binary version"),
     ],
 )
-def test_another_archive_is_one_sentence(tmp_path, members, reason):
+def test_an_archive_of_another_layout_is_reported(tmp_path, members, reason):
     tar(tmp_path / "cifar-10-binary.tar.gz", members)
     with pytest.raises(LabelledSetError, match=reason):
         open_set(DataSpec("cifar10"), (tmp_path,))

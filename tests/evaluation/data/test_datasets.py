@@ -110,7 +110,7 @@ def rewritten(index_zip: Path, path: Path, change) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             lambda text: text.replace("Town,test", "Village,test"),
@@ -123,8 +123,8 @@ def rewritten(index_zip: Path, path: Path, change) -> Path:
         (lambda text: text.replace(",test,", ",train,"), "has no test images"),
     ],
 )
-def test_mismatched_labels_are_refused(index_zip, tmp_path, change, said):
-    with pytest.raises(LabelledSetError, match=said):
+def test_mismatched_labels_are_refused(index_zip, tmp_path, change, message):
+    with pytest.raises(LabelledSetError, match=message):
         open_set(DataSpec(str(rewritten(index_zip, tmp_path / "changed.zip", change))), ())
 
 
@@ -230,7 +230,7 @@ def damaged(path: Path, name: str) -> Path:
     return path
 
 
-def test_a_damaged_image_of_a_zip_is_skipped_and_a_damaged_index_gets_a_sentence(index_zip):
+def test_a_damaged_image_of_a_zip_is_skipped_and_a_damaged_index_is_reported(index_zip):
     found = open_set(DataSpec(str(damaged(index_zip, "Forest/Forest_0.png"))), ())
     assert found.native_px == 32
     read = next(batches(found.store, found.files, np.arange(36), 32, 36))
@@ -272,7 +272,7 @@ def test_an_index_inside_the_one_folder_of_a_zip_is_read(index_zip, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             lambda text: text.replace("Forest_1.png,Forest", "Forest_0.png,River"),
@@ -286,8 +286,8 @@ def test_an_index_inside_the_one_folder_of_a_zip_is_read(index_zip, tmp_path):
         ),
     ],
 )
-def test_contradictory_index_is_refused(index_zip, tmp_path, change, said):
-    with pytest.raises(LabelledSetError, match=said):
+def test_contradictory_index_is_refused(index_zip, tmp_path, change, message):
+    with pytest.raises(LabelledSetError, match=message):
         open_set(DataSpec(str(rewritten(index_zip, tmp_path / "changed.zip", change))), ())
 
 

@@ -1,4 +1,4 @@
-"""A download of a set in a process of its own: killed, resumed, stopped, and its request as a file."""
+"""A download of a set in a separate process: killed, resumed, stopped, and its request as a file."""
 
 import hashlib
 import json
@@ -70,7 +70,7 @@ def release(address):
 
 @pytest.fixture
 def local_program(publisher, tmp_path, monkeypatch):
-    """Background processes run this program, with EuroSAT at the local publisher."""
+    """Background processes download EuroSAT from the local publisher."""
     (tmp_path / "program").mkdir()
     (tmp_path / "program" / "local_program.py").write_text(
         "import sys\n"
@@ -134,7 +134,7 @@ def test_a_problem_is_kept_for_the_page(tmp_path):
     assert "By hand" in FetchRun(tmp_path).problem and FetchRun(tmp_path).status.ended
 
 
-def test_a_defect_is_one_sentence_too(tmp_path, monkeypatch):
+def test_an_unexpected_error_is_reported_too(tmp_path, monkeypatch):
     def fails(*_):
         raise ValueError("a defect")
 

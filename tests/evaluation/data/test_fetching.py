@@ -1,4 +1,4 @@
-"""Downloading a data set from a publisher that a local server stands in for."""
+"""Downloads of a data set from a local stand-in for its publisher."""
 
 import hashlib
 import io
@@ -107,7 +107,7 @@ def test_a_set_is_fetched_checked_and_found_by_name(eurosat, publisher, tmp_path
     sha256 = hashlib.sha256(publisher.content["/EuroSAT_RGB.zip"]).hexdigest()
     assert (tmp_path / "EuroSAT_RGB.zip.sha256").read_text().startswith(sha256)
     assert main(["fetch", "eurosat", "--to", str(tmp_path)]) == 0
-    assert len(publisher.ranges) == 1  # it is here already
+    assert len(publisher.ranges) == 1  # it exists already
 
 
 def test_a_broken_connection_resumes(eurosat, publisher, tmp_path):
@@ -139,7 +139,7 @@ def test_an_archive_without_a_published_hash_must_be_one(publisher, tmp_path):
     assert fetch_set(release, tmp_path).name == "WHU-RS19.zip"
 
 
-def test_no_answer_says_how_to_get_it_by_hand(eurosat, publisher, tmp_path, capsys):
+def test_a_missing_answer_explains_the_manual_download(eurosat, publisher, tmp_path, capsys):
     publisher.content.clear()
     assert main(["fetch", "eurosat", "--to", str(tmp_path)]) == 2
     err = capsys.readouterr().err
@@ -205,7 +205,7 @@ def test_sets_without_an_archive_name_their_page(tmp_path, capsys):
     assert "https://crabwq.github.io/" in err and "as OPTIMAL-31/Images" in err
 
 
-def test_an_unknown_name_lists_what_there_is(capsys):
+def test_an_unknown_name_lists_the_known_ones(capsys):
     assert main(["fetch", "imagenet"]) == 2
     err = capsys.readouterr().err
     assert "scale-mae" in err and "eurosat" in err and "spacenet" in err

@@ -83,7 +83,7 @@ def test_split_lists_count_and_folder_names_alone_do_not(class_folders):
     rows = [(name, name.split("/")[0]) for name in files]
     with (class_folders / "index.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("file", "label"), *rows])
-    assert print_of(class_folders) == plain  # an index that says no more than the folders do
+    assert print_of(class_folders) == plain  # an index that adds nothing to the folders
 
 
 @pytest.mark.parametrize("name", LABELLED_TABLE)

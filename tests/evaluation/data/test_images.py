@@ -41,12 +41,12 @@ def test_images_with_more_than_8_bits_are_skipped(dtype, ending):
 
 
 def test_reason_for_an_unreadable_image_is_stable():
-    said = set()
+    reasons = set()
     for _ in range(2):
         with pytest.raises(LabelledSetError) as problem:
             decode(b"not a picture" * 9, "x.png")
-        said.add(str(problem.value))
-    assert said == {
+        reasons.add(str(problem.value))
+    assert reasons == {
         "'x.png' cannot be read as an image (its format is unknown, or it does not have 8 bits); "
         "replace or remove it."
     }

@@ -19,20 +19,20 @@ from tests.evaluation.conftest import CLASSES, picture
 
 
 def write_shard(path: Path, kinds: list[int], first: int = 0, mode: str = "w") -> None:
-    """Write images of the given classes with what img2dataset and timm put beside them."""
+    """Write images of the given classes with the files that img2dataset and timm add."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, mode) as archive:
         for number, kind in enumerate(kinds, start=first):
             content = io.BytesIO()
             picture(kind, number).save(content, "PNG")
-            for suffix, said in (
+            for suffix, data in (
                 ("png", content.getvalue()),
                 ("cls", str(kind).encode()),
                 ("json", json.dumps({"label": kind}).encode()),
             ):
                 info = tarfile.TarInfo(f"n{number:05d}.{suffix}")
-                info.size = len(said)
-                archive.addfile(info, io.BytesIO(said))
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def test_classes_and_splits_come_from_members_and_names_of_shards(shards: Path) 
     assert (len(data.rows("train")), len(data.rows("test"))) == (24, 6)
     row = int(data.rows("test")[2])
     assert data.files[row] == "mine-validation-00/n00026.png"
-    wanted = np.asarray(picture(2, 26)).transpose(2, 0, 1)
+    expected = np.asarray(picture(2, 26)).transpose(2, 0, 1)
     found = read_picture(data.store, data.files[row])
     assert isinstance(found, np.ndarray)
-    assert np.array_equal((found * 255).round().astype(np.uint8), wanted)
+    assert np.array_equal((found * 255).round().astype(np.uint8), expected)
 
 
 def test_one_shard_without_a_split_in_its_name_is_split_at_random(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_tar_left_beside_class_folders_is_no_shard(class_folders: Path) -> Non
     assert open_set(DataSpec(str(class_folders)), ()).classes == CLASSES
 
 
-def test_what_cannot_be_used_is_named(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_files_are_named(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = (shards / "mine-train-0001.tar").read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(storage, "MAX_ENTRIES", 5)
@@ -96,9 +96,9 @@ def test_an_encoder_is_fine_tuned_from_shards_with_the_recipe_of_imagenet(
     words = ["finetune", str(shards), "--recipe", "tinymim", "--layer-decay", "0.65", "--steps", "2"]
     words += ["--batch", "6", "--gsd-m", "1", "--model", "tinymim_tiny", "--json"]
     assert main(words) == OK
-    said = json.loads(capsys.readouterr().out)
-    assert (said["gallery"], said["count"], said["layer_decay"]) == (24, 6, 0.65)
-    assert (said["mixup"], said["cutmix"], said["drop_path"]) == (0.8, 1.0, 0.1)
+    result = json.loads(capsys.readouterr().out)
+    assert (result["gallery"], result["count"], result["layer_decay"]) == (24, 6, 0.65)
+    assert (result["mixup"], result["cutmix"], result["drop_path"]) == (0.8, 1.0, 0.1)
     for number in range(2):
         write_shard(shards / f"mine-train-000{number}.tar", [0, 1] * 3)
     assert main(words) == BAD_INPUT

@@ -90,7 +90,7 @@ def test_a_zip_and_the_unpacked_archives_are_the_same_set(spacenet, tmp_path):
     assert packed.fingerprint == folder.fingerprint and packed.files == folder.files
 
 
-def test_what_cannot_be_used_is_named(spacenet):
+def test_unusable_files_are_named(spacenet):
     write_chip(spacenet, 1, dtype="uint16")
     write_chip(spacenet, 2, shape=(200, 300))
     (spacenet / "geojson" / "Geo_AOI_1_RIO_img4.geojson").write_text("{")
@@ -106,7 +106,7 @@ def test_what_cannot_be_used_is_named(spacenet):
     assert "cannot be read" in reasons["img4.tif"] and "cannot be read" in reasons["img5.tif"]
 
 
-def test_archives_without_footprints_are_one_sentence(tmp_path):
+def test_archives_without_footprints_are_reported(tmp_path):
     (tmp_path / "spacenet" / "3band").mkdir(parents=True)
     with pytest.raises(
         LabelledSetError, match="unpack the archives of the train images and of the footprints"

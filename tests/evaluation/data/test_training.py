@@ -34,7 +34,7 @@ def test_train_images_are_whole_pictures_of_one_size_and_never_turned(index_zip:
     assert np.abs(np.asarray(larger, float) - whole).mean() < 0.2 * whole.std()
 
 
-def test_an_image_that_cannot_be_decoded_is_passed_over_and_named(class_folders: Path) -> None:
+def test_an_image_that_cannot_be_decoded_is_skipped_and_named(class_folders: Path) -> None:
     data = open_set(DataSpec(str(class_folders)), ())
     spoilt = data.files[int(data.rows("train")[0])]
     (class_folders / spoilt).write_bytes(b"no picture")
@@ -47,11 +47,11 @@ def test_an_image_that_cannot_be_decoded_is_passed_over_and_named(class_folders:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """The authors' recipe on a small network, everything else as it is."""
+    """The authors' recipe on a small network, otherwise unchanged."""
     text = PRESETS["sdmae_paper"].read_text().replace('"sdmae_base"', '"sdmae_tiny"')
-    for said, less in (("[224]", "[56]"), ("[256]", "[64]"), ("batch = 64", "batch = 4")):
-        assert said in text
-        text = text.replace(said, less)
+    for old, new in (("[224]", "[56]"), ("[256]", "[64]"), ("batch = 64", "batch = 4")):
+        assert old in text
+        text = text.replace(old, new)
     (tmp_path / "small.toml").write_text(text + "\n[sizes]\nimg_size = 56\n")
     return tmp_path / "small.toml"
 
@@ -79,9 +79,9 @@ def test_sdmae_is_pretrained_and_fine_tuned_on_cifar(
     capsys.readouterr()
     tune = ["finetune", "cifar10", "--data", str(tmp_path), "--model", str(weights), "--recipe", "sdmae"]
     assert main([*tune, "--size", "56", "--batch", "4", "--epochs", "2", "--json"]) == OK
-    said = json.loads(capsys.readouterr().out)
-    assert (said["gallery"], said["count"], said["size_px"], said["steps"]) == (8, 2, 56, 4)
-    assert (said["recipe"], said["layer_decay"], said["mixup"]) == ("sdmae", 0.75, 0.0)
+    result = json.loads(capsys.readouterr().out)
+    assert (result["gallery"], result["count"], result["size_px"], result["steps"]) == (8, 2, 56, 4)
+    assert (result["recipe"], result["layer_decay"], result["mixup"]) == ("sdmae", 0.75, 0.0)
     assert main(["train", str(small), "--epochs", "2"]) == BAD_INPUT
     assert "--epochs counts passes over the images of --set" in capsys.readouterr().err
     assert main([*tune, "--epochs", "0"]) == BAD_INPUT

@@ -1,4 +1,4 @@
-"""The labelled set cut from the Blue Marble: its rule, its files, and that classes can be told apart."""
+"""The labelled set cut from the Blue Marble: its rule, its files, and separable classes."""
 
 import math
 
@@ -68,7 +68,7 @@ def test_colours_alone_tell_most_regions_apart(tmp_path, monkeypatch):
     assert found.details["recall"]["ice sheet"] > 0.8
 
 
-def test_a_missing_picture_or_a_read_only_cache_is_one_sentence(tmp_path, monkeypatch):
+def test_a_missing_picture_and_a_read_only_cache_are_reported(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(LabelledSetError, match="cannot be written"):
         world_regions.world_regions(tmp_path / "file" / "sets")

@@ -104,7 +104,7 @@ def test_folder_is_trained_on_scored_and_cached(masked_folder, network, tmp_path
         and arrays["example_truth"].shape == arrays["example_predicted"].shape
     )
     assert list(evaluate(plan, [ColourHistogram(), network], folders=(), cache=cache)) == found, (
-        "kept numbers need no head"
+        "cached results need no head"
     )
 
 
@@ -170,15 +170,15 @@ def test_large_images_are_cut_into_tiles_of_one_group(tmp_path):
 
 
 def test_invalid_folders_are_refused(tmp_path, masked_folder, make_network):
-    def said(pattern, folder=masked_folder, **options):
+    def refused(pattern, folder=masked_folder, **options):
         with pytest.raises(LabelledSetError, match=pattern):
             open_masked(DataSpec(str(folder), **options), ())
 
-    said("no set with masks", tmp_path / "nowhere")
-    said("The limit is 0 images", limit=0)
+    refused("no set with masks", tmp_path / "nowhere")
+    refused("The limit is 0 images", limit=0)
     (tmp_path / "empty").mkdir()
-    said("has 0 pairs", tmp_path / "empty")
-    said("scenes.zip was not found", "nc_landcover")
+    refused("has 0 pairs", tmp_path / "empty")
+    refused("scenes.zip was not found", "nc_landcover")
     with pytest.raises(
         FeatureError,
         match=r"Model 'nan_net' gives values that are not finite for image 'train/images/train5\.png",
@@ -189,19 +189,19 @@ def test_invalid_folders_are_refused(tmp_path, masked_folder, make_network):
         )
     victim = masked_folder / "test" / "masks" / "test1.png"
     Image.new("RGB", (32, 32)).save(victim)
-    said("is a colour image")
+    refused("is a colour image")
     victim.write_bytes(b"no picture")
-    said("cannot be read")
+    refused("cannot be read")
     Image.new("L", (3, 40), 1).save(victim)
-    said("has 3 x 40 pixels; the smallest mask sets")
+    refused("has 3 x 40 pixels; the smallest mask sets")
     Image.fromarray(np.full((32, 32), 0.5, np.float32)).save(victim.with_suffix(".tif"))
     victim.unlink()
-    said("has values that are not whole numbers")
+    refused("has values that are not whole numbers")
     victim.with_suffix(".tif").unlink()
-    said(r"test1\.png' of 'fields' has no mask")
+    refused(r"test1\.png' of 'fields' has no mask")
     write_pair(tmp_path / "plain", "a", values=(1, 1))
     write_pair(tmp_path / "plain", "b", values=(1, 1))
-    said("single class 1", tmp_path / "plain")
+    refused("single class 1", tmp_path / "plain")
 
 
 def test_test_masks_without_a_labelled_pixel_are_refused(masked_folder):

@@ -1,4 +1,4 @@
-"""What comes with the packages and the wheels: real imagery, at its true scale and place."""
+"""Imagery that comes with packages and wheels: real, with its true scale and place."""
 
 import hashlib
 import subprocess
@@ -77,7 +77,7 @@ def test_without_wheels_the_source_is_empty(tmp_path):
 
 
 @pytest.fixture
-def false_pip(monkeypatch, tmp_path):
+def fake_pip(monkeypatch, tmp_path):
     """Let "pip" write a file of our own for each wheel asked for, and record the commands."""
     ran = []
     data = tmp_path / "data.whl"
@@ -97,8 +97,8 @@ def false_pip(monkeypatch, tmp_path):
     return ran, wheel
 
 
-def test_fetching_keeps_only_what_is_as_pinned_and_asks_once(false_pip, tmp_path):
-    ran, wheel = false_pip
+def test_fetching_keeps_only_files_that_match_their_pin_and_asks_once(fake_pip, tmp_path):
+    ran, wheel = fake_pip
     folder = tmp_path / "wheels"
     assert fetching.fetch(folder) == [folder / wheel.file]
     assert wheels_module.verified(wheel, folder)
@@ -111,8 +111,8 @@ def test_fetching_keeps_only_what_is_as_pinned_and_asks_once(false_pip, tmp_path
     assert not wheels_module.verified(wheel, folder)
 
 
-def test_a_file_that_is_not_as_pinned_is_not_kept(false_pip, tmp_path, monkeypatch):
-    _, wheel = false_pip
+def test_a_file_that_differs_from_its_pin_is_not_kept(fake_pip, tmp_path, monkeypatch):
+    _, wheel = fake_pip
     monkeypatch.setattr(
         fetching, "WHEELS", {"thing": wheels_module.Wheel(wheel.requirement, wheel.file, "0" * 64)}
     )
@@ -121,7 +121,7 @@ def test_a_file_that_is_not_as_pinned_is_not_kept(false_pip, tmp_path, monkeypat
     assert not list((tmp_path / "wheels").iterdir())
 
 
-def test_no_package_index_is_a_sentence_and_no_failure_of_the_setup(monkeypatch, tmp_path):
+def test_a_missing_package_index_is_reported_and_does_not_fail_the_setup(monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     command = "import sys, pathlib; from core.geo import wheel_samples as w; "

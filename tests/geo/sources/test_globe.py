@@ -11,7 +11,7 @@ REF = TileRef("globe", "blue_marble")
 
 
 def globe(paint):
-    """A plate carree globe of 720 x 360 whose pixels are painted by (lon, lat) in degrees."""
+    """A plate carree globe of 720 x 360 whose pixels are computed from (lon, lat) in degrees."""
     lon, lat = np.meshgrid(np.arange(-180, 180, 0.5) + 0.25, 90 - np.arange(0, 180, 0.5) - 0.25)
     pixels = np.stack([np.broadcast_to(paint(lon, lat), lon.shape)] * 3).astype(np.uint8)
     return ArrayPicture(
@@ -23,7 +23,7 @@ def cut(picture, lon, lat, gsd_m=20_000.0, size_px=100):
     return cut_globe_tile(picture, TileSpec(REF, lonlat=(lon, lat), gsd_m=gsd_m, size_px=size_px), Known())
 
 
-def test_a_globe_is_known_by_its_extent():
+def test_a_globe_is_recognised_by_its_extent():
     assert shows_globe(globe(lambda lon, lat: lat + 90))
     part = ArrayPicture(
         np.zeros((3, 90, 180), np.uint8),

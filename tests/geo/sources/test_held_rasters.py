@@ -1,4 +1,4 @@
-"""Rasters that are kept open: closed when the reader is abandoned, in any thread."""
+"""Rasters that are kept open: closed once their reader is abandoned, in any thread."""
 
 import gc
 import os
@@ -51,9 +51,9 @@ def in_thread(work):
 @pytest.mark.skipif(
     not Path("/proc/self/fd").is_dir(), reason="open files are counted through /proc, which only Linux has"
 )
-def test_a_reader_given_up_in_another_thread_is_closed_there_and_then(ramp, monkeypatch):
+def test_a_reader_abandoned_in_another_thread_is_closed_at_once(ramp, monkeypatch):
     ignored = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda said: ignored.append(said.exc_value))
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: ignored.append(error.exc_value))
     picture, half_read = GeoTiff(ramp, ramp.name), []
 
     def begin():
@@ -71,7 +71,7 @@ def test_a_reader_given_up_in_another_thread_is_closed_there_and_then(ramp, monk
     assert not ignored
 
 
-def test_the_thread_that_lost_its_file_opens_it_anew(ramp):
+def test_the_thread_that_lost_its_file_reopens_it(ramp):
     picture, reader = GeoTiff(ramp, ramp.name), []
     begun, given_up, seen = threading.Event(), threading.Event(), []
 
@@ -111,7 +111,7 @@ def test_the_settings_of_gdal_are_put_back_after_every_read(ramp):
         assert "GDAL_PAM_ENABLED" not in rasterio.env.getenv()
 
 
-def test_an_upload_is_held_and_let_go_as_well(ramp):
+def test_uploads_are_held_open_and_released_too(ramp):
     source = open_source(ramp.read_bytes(), name="x.tif")
     picture = source.opened("x.tif")
     reader = windows(picture)

@@ -61,12 +61,12 @@ def test_sixteen_bits_are_stretched_as_on_disk(server):
     assert same_as_local(server, "deep.tif", tile)
 
 
-def test_the_blocks_of_a_window_are_asked_for_together(server):
+def test_the_blocks_of_a_window_are_requested_together(server):
     source = open_source(f"{server.base}/cog/visual.tif")
     server.service.sent.clear()
     window(source, size_px=256)
     blocks = -(-256 // 128) + 1
-    assert len(server.service.sent) <= blocks  # one run of bytes a row of blocks, not one a block
+    assert len(server.service.sent) <= blocks  # one request per row of blocks, not one per block
 
 
 def test_threads_share_a_remote_raster(server):
@@ -87,7 +87,7 @@ def test_threads_share_a_remote_raster(server):
 
 
 @pytest.mark.parametrize(
-    ("path", "kind", "said"),
+    ("path", "kind", "message"),
     [
         ("/signed/visual.tif?sig=old", OnlineError, "expired or needs a signature"),
         ("/cog/none.tif", OnlineError, "no file at this address"),
@@ -100,14 +100,14 @@ def test_threads_share_a_remote_raster(server):
         ("/slow/a.tif", OnlineError, "does not answer in time"),
     ],
 )
-def test_what_is_no_cloud_optimised_geotiff_is_said_in_a_sentence(server, path, kind, said):
-    with pytest.raises(kind, match=said) as caught:
+def test_files_that_are_not_cogs_are_reported(server, path, kind, message):
+    with pytest.raises(kind, match=message) as caught:
         open_remote(Web(limits=RequestLimits(wait_s=0.5)), f"{server.base}{path}")
     assert str(caught.value).endswith(".")
     assert "sig=" not in str(caught.value)
 
 
-def test_a_link_that_expires_between_two_windows_says_so(server):
+def test_a_link_that_expires_between_two_windows_is_reported(server):
     source = open_source(f"{server.base}/fails-later/visual.tif")
     with pytest.raises(OnlineError, match="search the catalogue again"):
         window(source)
@@ -119,19 +119,19 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(server):
         window(source)
 
 
-def test_a_file_cut_short_is_not_read_as_whole(server):
+def test_a_truncated_file_is_refused(server):
     source = open_source(f"{server.base}/cog/cut.tif")
     with pytest.raises(GeoError, match="cut short"):
         source.read(TileSpec(source.ref(), window=(1300, 1300, 150, 150)))
 
 
-def test_one_window_may_not_want_everything(server, monkeypatch):
+def test_the_bytes_of_one_window_are_limited(server, monkeypatch):
     monkeypatch.setattr(remote, "AT_ONCE_BYTES", 50_000)
     with pytest.raises(OnlineError, match="coarser GSD"):
         window(open_source(f"{server.base}/cog/visual.tif"), size_px=256)
 
 
-def test_what_is_kept_of_a_file_is_bounded(server, monkeypatch):
+def test_the_cached_part_of_a_file_is_bounded(server, monkeypatch):
     monkeypatch.setattr(remote, "KEPT_BYTES", 10 * CHUNK_BYTES)
     whole = server.service.files["visual.tif"]
     file = RemoteFile(Web(), f"{server.base}/cog/visual.tif")
@@ -141,14 +141,14 @@ def test_what_is_kept_of_a_file_is_bounded(server, monkeypatch):
     assert file.fetched_bytes == server.bytes_sent()
 
 
-def test_a_signature_is_used_and_never_told(server):
+def test_a_signature_is_used_and_never_shown(server):
     source = open_source(f"{server.base}/signed/visual.tif?sig=good")
     tile = window(source)
     assert "sig=" not in f"{source.keys()} {source.entry(source.keys()[0])} {source.info} {tile.ref}"
     assert any("sig=good" in one.path for one in server.service.sent)
 
 
-def test_the_catalogue_opens_any_address_that_may_be_asked(server):
+def test_the_catalogue_opens_any_permitted_address(server):
     catalogue = known_sources()
     address = f"{server.base}/cog/visual.tif"
     tile = catalogue.read(TileSpec(TileRef(NAME, address), lonlat=PLACE, gsd_m=30, size_px=64))
@@ -165,7 +165,7 @@ def test_the_catalogue_opens_any_address_that_may_be_asked(server):
             catalogue.read(TileSpec(TileRef(NAME, key)))
 
 
-def test_what_a_catalogue_said_is_remembered(server):
+def test_entries_of_a_catalogue_are_remembered(server):
     from core.geo import Entry
 
     source = OnlineSource()
@@ -178,7 +178,7 @@ def test_what_a_catalogue_said_is_remembered(server):
     assert source.read(TileSpec(TileRef(NAME, key), lonlat=PLACE, gsd_m=30, size_px=32)).credit == "whose"
 
 
-def test_with_the_switch_off_nothing_dials(server, monkeypatch):
+def test_nothing_connects_while_online_access_is_off(server, monkeypatch):
     monkeypatch.delenv(SWITCH)
     monkeypatch.delenv(LOCAL_SWITCH)
     dialled = []
@@ -195,7 +195,7 @@ def test_with_the_switch_off_nothing_dials(server, monkeypatch):
     for ask in asks:
         with pytest.raises(ExplorerError, match="online access is off"):
             ask()
-    assert not dialled  # the server's own log may still receive what an earlier test gave up waiting for
+    assert not dialled  # the server's log may still receive requests that an earlier test gave up on
 
 
 def test_stac_items_and_lists_open_as_rasters(server):

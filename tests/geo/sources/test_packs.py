@@ -1,4 +1,4 @@
-"""Zip packs: made here for the edges, those beside the repository for what a person would look at."""
+"""Zip packs: synthetic ones for edge cases, and the data packs where they are present."""
 
 import zipfile
 
@@ -41,11 +41,11 @@ def test_a_pack_serves_what_its_index_says(make_pack):
     )
     tile = source.read(TileSpec(source.ref()))
     assert tile.rgb == (2, 1, 0)
-    assert tile.gsd == 10  # the raster itself knows better than the index
+    assert tile.gsd == 10  # the raster's own metadata win over the index
     assert tile.credit == "me"
 
 
-def test_a_member_that_is_absent_is_named(make_pack):
+def test_a_missing_member_is_named(make_pack):
     source = open_source(make_pack("file\na.tif\ngone.tif\n"))
     assert source.keys() == ("a.tif",)
     with pytest.raises(GeoError, match=r"gone\.tif"):
@@ -64,12 +64,12 @@ def test_a_member_that_is_absent_is_named(make_pack):
         ("file\n" + "x" * 200_000 + "\n", "not valid CSV|lists no picture"),
     ],
 )
-def test_an_index_that_does_not_serve_is_refused(make_pack, index, sentence):
+def test_an_invalid_index_is_refused(make_pack, index, sentence):
     with pytest.raises(GeoError, match=sentence):
         open_source(make_pack(index))
 
 
-def test_numbers_that_make_no_sense_in_an_index_are_left_out(make_pack):
+def test_invalid_numbers_in_an_index_are_ignored(make_pack):
     index = "file,gsd_m,lat,lon,rgb_bands\na.tif,-3,1e9,nan,0 1 2\n"
     entry = open_source(make_pack(index)).entry("a.tif")
     assert (entry.gsd_m, entry.lonlat, entry.rgb) == (None, None, None)
@@ -89,7 +89,7 @@ def test_a_corrupt_zip_is_refused(make_pack, tmp_path):
         source.read(TileSpec(source.ref()))
 
 
-def test_a_member_that_unpacks_without_end_is_refused(make_pack, monkeypatch):
+def test_a_member_that_unpacks_beyond_the_limit_is_refused(make_pack, monkeypatch):
     monkeypatch.setattr(pack_module.ZipArchive.read, "__defaults__", (5000,))
     source = open_source(make_pack("file\na.tif\n"))
     with pytest.raises(GeoError, match="unpacks to more"):

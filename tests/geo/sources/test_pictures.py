@@ -35,7 +35,7 @@ def test_a_picture_needs_a_stated_gsd_and_keeps_it(tmp_path, rgb):
     assert (tile.gsd, tile.footprint) == (0.3, None)
 
 
-def test_the_bytes_decide_and_not_the_name(tmp_path, rgb):
+def test_the_format_is_detected_by_content_not_by_name(tmp_path, rgb):
     path = tmp_path / "really_a.tif"
     path.write_bytes(png(rgb))
     assert open_source(path, gsd_m=1).info.kind == "picture"
@@ -87,7 +87,7 @@ def test_world_files_place_outer_corners():
     assert parse_world_file("1 2 3") is None
 
 
-def test_a_folder_serves_what_it_holds_and_nothing_else(tmp_path, rgb, make_tif, noise):
+def test_a_folder_serves_its_own_files_only(tmp_path, rgb, make_tif, noise):
     folder = tmp_path / "pictures"
     (folder / "deep").mkdir(parents=True)
     (folder / "deep" / "a.png").write_bytes(png(rgb))

@@ -1,4 +1,4 @@
-"""GeoTIFFs of every kind: types, bands, masks, palettes, overviews, and a size that no memory holds."""
+"""GeoTIFFs of every kind: types, bands, masks, palettes, overviews, and rasters larger than memory."""
 
 import resource
 
@@ -43,7 +43,7 @@ def test_a_window_keeps_pixels_place_and_scale(make_tif, noise):
     assert tile.footprint.south < tile.footprint.north < 52
 
 
-def test_without_a_window_the_largest_centred_square(make_tif, noise):
+def test_the_default_window_is_the_largest_centred_square(make_tif, noise):
     np.testing.assert_array_equal(read(make_tif(noise)).pixels, noise[:, :, 10:50])
 
 
@@ -264,7 +264,7 @@ def test_a_block_too_large_to_read_is_refused(tmp_path):
         open_source(path)
 
 
-def test_nothing_beside_a_raster_is_looked_at(make_tif, noise):
+def test_sidecar_files_are_ignored(make_tif, noise):
     path = make_tif(noise)
     path.with_name(path.name + ".aux.xml").write_text(
         "<PAMDataset><GeoTransform>0,1,0,0,0,-1</GeoTransform>"
@@ -279,7 +279,7 @@ def test_nothing_beside_a_raster_is_looked_at(make_tif, noise):
     assert tile.gsd == 10
 
 
-def test_rasters_are_pictures_to_the_rest():
+def test_a_geotiff_is_a_picture():
     assert issubclass(GeoTiff, Picture)
 
 

@@ -1,4 +1,4 @@
-"""Asking a STAC catalogue for scenes, and what it may answer."""
+"""Searching a STAC catalogue for scenes, and the answers that it may give."""
 
 import pytest
 
@@ -33,13 +33,13 @@ def test_the_least_cloudy_come_first_whether_the_catalogue_sorts_or_not(server, 
     assert [s.id for s in ask(server, api, lonlat=(HERE[0] + 360, HERE[1]), most=1)] == ["clear"]
 
 
-def test_a_scene_says_what_a_person_wants_to_know(server):
+def test_a_scene_has_date_outline_thumbnail_and_assets(server):
     scene = ask(server)[0]
     assert scene.when == "2024-06-11T18:20:00Z"
     assert len(scene.outline) == 1
     assert scene.outline[0][0] == (-112.909, 40.607)
     assert Web().picture(scene.thumbnail).startswith(b"\xff\xd8\xff")
-    assert [a.key for a in scene.assets] == ["red", "visual"]  # not what lies in a bucket
+    assert [a.key for a in scene.assets] == ["red", "visual"]  # not those that are in a bucket
     assert scene.asset().address == f"{server.base}/cog/visual.tif"  # written relative to the item
     listed = scene.listed("red")
     assert (listed.entry.key, listed.entry.credit) == (
@@ -48,7 +48,7 @@ def test_a_scene_says_what_a_person_wants_to_know(server):
     )
 
 
-def test_the_question_is_one_that_the_catalogue_understands(server):
+def test_the_query_is_that_of_the_stac_api(server):
     ask(server, cloud=15, most=2)
     (asked,) = server.service.questions[:1]
     assert asked["collections"] == ["sentinel-2-l2a"]
@@ -59,7 +59,7 @@ def test_the_question_is_one_that_the_catalogue_understands(server):
 
 
 @pytest.mark.parametrize(
-    ("api", "said"),
+    ("api", "message"),
     [
         ("odd", "No scene of"),
         ("endless", "like a STAC API"),
@@ -70,8 +70,8 @@ def test_the_question_is_one_that_the_catalogue_understands(server):
         ("drip", "too slow"),
     ],
 )
-def test_answers_that_are_none_are_said_in_a_sentence(server, api, said):
-    with pytest.raises(OnlineError, match=said) as caught:
+def test_invalid_answers_are_reported(server, api, message):
+    with pytest.raises(OnlineError, match=message) as caught:
         search(
             Web(limits=RequestLimits(wait_s=0.5, whole_s=0.3)),
             SceneQuery(HERE, *SUMMER),
@@ -80,13 +80,13 @@ def test_answers_that_are_none_are_said_in_a_sentence(server, api, said):
     assert str(caught.value).endswith(".")
 
 
-def test_an_empty_answer_says_what_to_change(server):
+def test_an_empty_answer_suggests_what_to_change(server):
     with pytest.raises(OnlineError, match="widen the dates, allow more cloud"):
         ask(server, lonlat=(0, 0))
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         (((200, 95), *SUMMER), "not a place on Earth"),
         (((float("nan"), 0), *SUMMER), "not a place on Earth"),
@@ -96,8 +96,8 @@ def test_an_empty_answer_says_what_to_change(server):
         ((HERE, *SUMMER, 20.0, 5000), "scenes"),
     ],
 )
-def test_a_question_that_cannot_be_is_not_asked(query, said):
-    with pytest.raises(GeoError, match=said):
+def test_an_invalid_query_is_not_sent(query, message):
+    with pytest.raises(GeoError, match=message):
         SceneQuery(*query)
 
 
@@ -110,12 +110,12 @@ def test_the_catalogue_is_a_setting(monkeypatch):
 
 
 @pytest.mark.parametrize("change", [{"assets": 7}, {"assets": []}, {"type": "Catalog"}])
-def test_what_is_no_item_is_none(server, change):
+def test_an_invalid_item_gives_no_scene(server, change):
     assert scene_of(server.service.item("http://h", "a", "2024-01-01T00:00:00Z", 1.0) | change) is None
     assert scene_of([1]) is None
 
 
-def test_a_strange_item_keeps_what_can_be_believed(server):
+def test_an_odd_item_keeps_its_valid_fields(server):
     item = server.service.item("http://h", "a", "2024-01-01T00:00:00Z", 1.0)
     item |= {
         "properties": {"datetime": ["x"], "eo:cloud_cover": 1e9},

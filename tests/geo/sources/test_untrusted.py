@@ -22,7 +22,7 @@ from tests.hostile_files import many_scans
 
 @pytest.fixture
 def no_parser_here(monkeypatch):
-    """Neither GDAL nor Pillow may be asked in this process."""
+    """Fail if GDAL or Pillow decodes in this process."""
 
     def refuse(*_, **__):
         raise AssertionError("a stranger's file was parsed in this process")
@@ -33,12 +33,12 @@ def no_parser_here(monkeypatch):
 
 
 def spooled() -> set[Path]:
-    """Files and memory that hold an upload for children to open."""
+    """The files and memory that hold uploads for child processes."""
     found = set(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
     return found | {file for file in Path("/proc/self/fd").glob("*") if PREFIX in os.path.realpath(file)}
 
 
-def test_an_untrusted_raster_reads_as_any_other(make_tif, noise, request):
+def test_an_untrusted_raster_is_read_like_any_other(make_tif, noise, request):
     path = make_tif(noise)
     own = GeoTiff(path, path.name)
     header, raw, part, written = (
@@ -60,7 +60,7 @@ def test_an_untrusted_raster_reads_as_any_other(make_tif, noise, request):
         assert np.array_equal(source.read(TileSpec(source.ref())).pixels, tile.pixels)
 
 
-def test_an_untrusted_raster_lies_on_the_map_as_any_other(make_tif, noise):
+def test_an_untrusted_raster_is_mapped_like_any_other(make_tif, noise):
     path = make_tif(noise)
     own, other = (WebTiles(open_source(path, untrusted=untrusted), path.name) for untrusted in (False, True))
     assert other.bounds == own.bounds
@@ -74,7 +74,7 @@ def test_an_untrusted_raster_lies_on_the_map_as_any_other(make_tif, noise):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16"])
-def test_an_untrusted_picture_decodes_as_any_other(tmp_path, mode, request):
+def test_an_untrusted_picture_is_decoded_like_any_other(tmp_path, mode, request):
     from PIL import Image
 
     values = np.random.default_rng(0).integers(0, 255, (30, 40, 4), np.uint8)
@@ -101,7 +101,7 @@ def test_an_upload_leaves_no_file_behind(make_tif, noise):
     assert not spooled() - before
 
 
-def test_a_jpeg_of_thousands_of_scans_is_refused_unread():
+def test_a_jpeg_of_thousands_of_scans_is_refused_before_decoding():
     data = many_scans(3000)
     started = time.process_time()
     with pytest.raises(GeoError, match="more than 200 progressive scans"):

@@ -1,4 +1,4 @@
-"""Files that lie, break or attack: a sentence for each, nothing run, nothing large built."""
+"""Hostile weights: each file is refused with a clear error, runs no code and allocates nothing large."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def truncated_safetensors(path: Path) -> None:
 
 
 def zip_bomb(path: Path) -> None:
-    """A megabyte that unfolds to a gigabyte: a real checkpoint whose records are compressed."""
+    """A megabyte that unpacks to a gigabyte: a real checkpoint whose records are compressed."""
     torch.save({"x": torch.zeros(1)}, path)
     with zipfile.ZipFile(path) as archive:
         records = {name: archive.read(name) for name in archive.namelist()}
@@ -291,31 +291,31 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_files_get_a_sentence(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_files_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     if name == "too many tensors":
         monkeypatch.setattr(files, "MAX_TENSORS", 200)
-    make, said = HOSTILE[name]
+    make, message = HOSTILE[name]
     path = tmp_path / "weights.pth"
     make(path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    with pytest.raises(ExplorerError, match=said) as answer:
+    with pytest.raises(ExplorerError, match=message) as answer:
         load_checkpoint(path)
 
     assert isinstance(answer.value, CheckpointError)
-    assert not (tmp_path / "ran").exists(), "code of the file was run"
+    assert not (tmp_path / "ran").exists(), "code in the file was executed"
     sentence = str(answer.value)
     assert sentence.endswith(".")
     assert "\n" not in sentence
     assert len(sentence) < 500
     assert str(tmp_path) not in sentence
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024, (
-        "more than 200 MB were taken"
+        "more than 200 MB were allocated"
     )
 
 
-def test_a_name_that_is_none(tmp_path: Path) -> None:
+def test_an_impossible_file_name_is_reported(tmp_path: Path) -> None:
     for name in ("\0.pth", "x" * 5000):
         with pytest.raises(CheckpointError, match=r"cannot be opened|no file called"):
             load_checkpoint(tmp_path / name)
@@ -325,14 +325,14 @@ def test_arguments_are_plain_values_and_touch_no_disk(tmp_path: Path) -> None:
     import argparse
     import pathlib
 
-    said = argparse.Namespace(output_dir=pathlib.PosixPath("/etc/passwd"), band_config=[7, 56])
+    arguments = argparse.Namespace(output_dir=pathlib.PosixPath("/etc/passwd"), band_config=[7, 56])
     path = tmp_path / "weights.pth"
-    torch_file(path, {"model": scale_mae(), "args": said})
+    torch_file(path, {"model": scale_mae(), "args": arguments})
     args = files.read_checkpoint(path).args
     assert args == {"output_dir": "/etc/passwd", "band_config": [7, 56]}
 
 
-def test_a_file_read_twice_at_once_is_read_twice(tmp_path: Path) -> None:
+def test_threads_can_read_the_same_file(tmp_path: Path) -> None:
     import argparse
     from concurrent.futures import ThreadPoolExecutor
 
@@ -342,7 +342,7 @@ def test_a_file_read_twice_at_once_is_read_twice(tmp_path: Path) -> None:
         assert len(list(pool.map(lambda _: load_checkpoint(path), range(12)))) == 12
 
 
-def test_safetensors_of_a_stranger_keep_their_hash(tmp_path: Path) -> None:
+def test_untrusted_safetensors_keep_their_hash(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(save(scale_mae()))
     model = load_checkpoint(path)
@@ -357,15 +357,15 @@ def stated_sizes(path: Path, **sizes: Any) -> None:
     import numpy as np
 
     state = {key: tensor for key, tensor in scale_mae().items() if "pos_embed" not in key}
-    said = {
+    recipe = {
         "family": "scale_mae",
         "sizes": SIZES | sizes,
         "mean": [0.5] * 3,
         "std": [0.5] * 3,
         "default_policy": "native_gsd",
     }
-    said |= {"res_range": None, "pooling": "cls", "input_px": 32}
-    save_file(state, path, {"earth_mae_recipe": json.dumps(said)})
+    recipe |= {"res_range": None, "pooling": "cls", "input_px": 32}
+    save_file(state, path, {"earth_mae_recipe": json.dumps(recipe)})
     assert np.prod(path.stat().st_size) < 2_000_000
 
 
@@ -454,10 +454,10 @@ def test_a_pickle_that_explodes_is_refused_at_once(payload: bytes, tmp_path: Pat
 
 
 def test_arguments_that_contain_themselves_are_bounded(tmp_path: Path) -> None:
-    said: dict[str, Any] = {"model": "mae"}
-    said["again"] = [said, said]
+    arguments: dict[str, Any] = {"model": "mae"}
+    arguments["again"] = [arguments, arguments]
     path = tmp_path / "weights.pth"
-    torch_file(path, {"model": scale_mae(), "args": said})
+    torch_file(path, {"model": scale_mae(), "args": arguments})
     assert files.read_checkpoint(path).args["model"] == "mae"
 
 
@@ -481,9 +481,9 @@ def test_every_form_of_tensor_reads_as_torch_reads_it(form: str, legacy: bool, t
         path,
         _use_new_zipfile_serialization=not legacy,
     )
-    wanted = torch.load(path, weights_only=True)["state_dict"]
+    expected = torch.load(path, weights_only=True)["state_dict"]
     found = files.read_checkpoint(path)
     assert found.ignored == ("epoch",)
-    assert set(found.tensors) == set(wanted)
-    for name, tensor in wanted.items():
+    assert set(found.tensors) == set(expected)
+    for name, tensor in expected.items():
         assert torch.equal(found.tensors[name], tensor.float())

@@ -1,5 +1,4 @@
-"""Files of weights in every published dialect, made here at small widths: the same numbers come out, and the
-report says what happened."""
+"""Weights in every published dialect, at small widths: outputs are unchanged, and the report is complete."""
 
 from __future__ import annotations
 
@@ -35,11 +34,11 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-def official_args(**said: Any) -> Namespace:
-    """What the original script's file carries: plain values, a path, its data configuration."""
+def official_args(**more: Any) -> Namespace:
+    """Arguments as the original script saves them: plain values, a path, its data configuration."""
     config = {"dataset": {"type": "fmow"}, "sizes": [448], "bands": ("r", "g", "b")}
     return Namespace(
-        **{"output_dir": PosixPath("/runs/x"), "lr": 1.5e-4, "resume": None, "config": config, **said}
+        **{"output_dir": PosixPath("/runs/x"), "lr": 1.5e-4, "resume": None, "config": config, **more}
     )
 
 
@@ -101,8 +100,10 @@ def test_official_scale_mae(tmp_path: Path, options: dict[str, Any]) -> None:
     source = create("scale_mae", **{**SCALE_MAE, **options})
     state = {key: tensor for key, tensor in source.state_dict().items() if key != "mask_token_decoder"}
     bands, absolute = list(options.get("band_config", (7, 56))), options.get("absolute_scale", False)
-    said = official_args(band_config=bands, absolute_scale=absolute, use_l1_loss=True, base_resolution=2.5)
-    model = load_checkpoint(written(tmp_path / "scalemae-vitlarge-800.pth", state, args=said))
+    arguments = official_args(
+        band_config=bands, absolute_scale=absolute, use_l1_loss=True, base_resolution=2.5
+    )
+    model = load_checkpoint(written(tmp_path / "scalemae-vitlarge-800.pth", state, args=arguments))
 
     assert isinstance(model, ScaleMAE)
     assert model.report is not None
@@ -124,13 +125,13 @@ def test_official_scale_mae(tmp_path: Path, options: dict[str, Any]) -> None:
     assert not model.pos_embed.requires_grad
 
 
-def test_what_arguments_do_not_say_is_assumed_aloud(tmp_path: Path) -> None:
+def test_missing_arguments_are_assumed_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save(create("scale_mae", **SCALE_MAE).state_dict(), path)
     report = load_checkpoint(path).report
     assert report is not None
     assert report.ignored == ()
-    assert {said.split(" ")[0] for said in report.assumed} == {
+    assert {note.split(" ")[0] for note in report.assumed} == {
         "num_heads",
         "decoder_num_heads",
         "band_config",
@@ -141,21 +142,21 @@ def test_what_arguments_do_not_say_is_assumed_aloud(tmp_path: Path) -> None:
     assert all(sentence.endswith(".") for sentence in report.sentences())
 
 
-def test_what_the_caller_says_wins_and_is_not_called_assumed(tmp_path: Path) -> None:
+def test_options_of_the_caller_win_and_are_not_reported_as_assumed(tmp_path: Path) -> None:
     source = create("scale_mae", **{**SCALE_MAE, "num_heads": 4, "decoder_num_heads": 8})
     path = tmp_path / "weights.pth"
     torch.save(source.state_dict(), path)
     model = load_checkpoint(path, num_heads=4, decoder_num_heads=8)
     same_tokens(source, model)
     assert model.report is not None
-    assert not [said for said in model.report.assumed if "num_heads" in said]
+    assert not [note for note in model.report.assumed if "num_heads" in note]
     with pytest.raises(CheckpointError, match="num_heads") as answer:
         load_checkpoint(path, num_heads=10**9)
     assert str(answer.value).endswith(".")
 
 
 @pytest.mark.parametrize("bands", [None, "7,56", [7], [0, 56], [7, 10**9], [7.5, 56], [True, 56]])
-def test_bands_that_are_none_are_not_believed(tmp_path: Path, bands: Any) -> None:
+def test_invalid_bands_are_ignored(tmp_path: Path, bands: Any) -> None:
     path = written(
         tmp_path / "weights.pth",
         create("scale_mae", **SCALE_MAE).state_dict(),
@@ -165,7 +166,7 @@ def test_bands_that_are_none_are_not_believed(tmp_path: Path, bands: Any) -> Non
     assert isinstance(model, ScaleMAE)
     assert model.band_config == (7, 56)
     assert model.report is not None
-    assert any(said.startswith("band_config") for said in model.report.assumed)
+    assert any(note.startswith("band_config") for note in model.report.assumed)
 
 
 @pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod."])
@@ -179,7 +180,7 @@ def test_wrappers_and_prefixes(tmp_path: Path, prefix: str, wrapper: str | None)
 
 
 @pytest.mark.parametrize("make", ["legacy", "half", "double", "safetensors"])
-def test_ways_of_writing(tmp_path: Path, make: str) -> None:
+def test_every_way_of_saving_is_read(tmp_path: Path, make: str) -> None:
     source = create("scale_mae", **SCALE_MAE)
     path = tmp_path / ("weights.safetensors" if make == "safetensors" else "weights.bin")
     if make == "safetensors":
@@ -247,7 +248,9 @@ def test_rshfs_prefix_is_evidence_of_gsd_positions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("positions", "gsd"), [("gsd", True), ("static", False)])
-def test_an_encoder_without_evidence_asks(tmp_path: Path, positions: Any, gsd: bool) -> None:
+def test_an_encoder_without_evidence_needs_stated_positions(
+    tmp_path: Path, positions: Any, gsd: bool
+) -> None:
     path = tmp_path / "encoder.pth"
     source = encoder_file(path, gsd)
     with pytest.raises(AmbiguousPositionsError, match="positions='gsd'") as answer:
@@ -261,7 +264,7 @@ def test_an_encoder_without_evidence_asks(tmp_path: Path, positions: Any, gsd: b
 
 
 @pytest.mark.parametrize(
-    ("said", "gsd"),
+    ("arguments", "gsd"),
     [
         (official_args(base_resolution=2.5), True),
         (official_args(base_resolution=2.5, absolute_scale=True), False),
@@ -269,9 +272,9 @@ def test_an_encoder_without_evidence_asks(tmp_path: Path, positions: Any, gsd: b
     ],
     ids=["scale-mae", "absolute", "another script"],
 )
-def test_arguments_decide_about_positions(tmp_path: Path, said: Namespace, gsd: bool) -> None:
+def test_arguments_decide_about_positions(tmp_path: Path, arguments: Namespace, gsd: bool) -> None:
     path = tmp_path / "checkpoint-300.pth"
-    source = encoder_file(path, gsd, args=said, epoch=1)
+    source = encoder_file(path, gsd, args=arguments, epoch=1)
     model = load_checkpoint(path)
     assert model.card.gsd_aware is gsd
     same_tokens(source, model)
@@ -320,7 +323,7 @@ def test_linear_probe_leaves_its_head_out(tmp_path: Path) -> None:
     assert model.report is not None
     assert "linear probe" in model.report.variant
     assert set(model.report.left_over) == set(head)
-    assert any("gsd positions" in said for said in model.report.assumed)
+    assert any("gsd positions" in note for note in model.report.assumed)
 
 
 def test_learned_positions_are_used_as_stored(tmp_path: Path) -> None:
@@ -353,7 +356,7 @@ def test_learned_positions_are_used_as_stored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "normalised"),
+    ("name", "arguments", "normalised"),
     [
         ("mae_visualize_vit_large.pth", None, False),
         ("mae_pretrain_vit_base_full.pth", None, True),
@@ -361,9 +364,14 @@ def test_learned_positions_are_used_as_stored(tmp_path: Path) -> None:
         ("mae_full.pth", official_args(norm_pix_loss=False), False),
     ],
 )
-def test_mae_with_its_decoder(tmp_path: Path, name: str, said: Namespace | None, normalised: bool) -> None:
+def test_mae_with_its_decoder(
+    tmp_path: Path, name: str, arguments: Namespace | None, normalised: bool
+) -> None:
     source = create("mae", **TRUNK, **DECODER)
-    torch.save({"model": source.state_dict(), **({"args": said} if said else {})}, tmp_path / name)
+    torch.save(
+        {"model": source.state_dict(), **({"args": arguments} if arguments else {})},
+        tmp_path / name,
+    )
     model = load_checkpoint(tmp_path / name)
     assert isinstance(model, Reconstructor)
     assert not model.card.gsd_aware
@@ -371,19 +379,19 @@ def test_mae_with_its_decoder(tmp_path: Path, name: str, said: Namespace | None,
     assert model.report is not None
     assert any("leak-prone" in notice for notice in model.report.notices) is normalised
     assert any("CC-BY-NC-4.0" in notice for notice in model.report.notices)
-    assert any(said.startswith("norm_pix_loss") for said in model.report.assumed) is (said is None)
+    assert any(note.startswith("norm_pix_loss") for note in model.report.assumed) is (arguments is None)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "args"),
     [
         ("fmow_pretrain.pth", None),
         ("checkpoint-199.pth", official_args(dataset_type="rgb", model_type="vanilla")),
     ],
 )
-def test_satmae_rgb_sees_its_own_normalisation(tmp_path: Path, name: str, said: Namespace | None) -> None:
+def test_satmae_rgb_uses_its_own_normalisation(tmp_path: Path, name: str, args: Namespace | None) -> None:
     source = create("mae", **TRUNK, **DECODER)
-    model = load_checkpoint(written(tmp_path / name, source.state_dict(), **({"args": said} if said else {})))
+    model = load_checkpoint(written(tmp_path / name, source.state_dict(), **({"args": args} if args else {})))
     assert model.report is not None
     assert "SatMAE" in model.report.variant
     assert model.card.mean == pytest.approx((0.4182, 0.42148, 0.39913), abs=1e-4)
@@ -442,7 +450,7 @@ def test_sdmaes_second_file_is_its_encoder(tmp_path: Path, prefix: str) -> None:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Callable[..., Path]:
-    """Weights and card as training writes them: float16, no positions, a name that is no preset's."""
+    """Weights and card as training writes them: float16, no positions, a name that is not a preset."""
 
     def write(model: Any, name: str = "sunday_run", **fields: Any) -> Path:
         path = tmp_path / f"{name}.safetensors"

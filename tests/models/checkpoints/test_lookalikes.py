@@ -1,5 +1,5 @@
-"""Files of other projects under the names and shapes that their code writes: each is loaded, or named in one
-true sentence."""
+"""Files of other projects, with the names and shapes that their code writes: each is loaded, or identified
+in the error."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ State = dict[str, Any]
 
 
 def blocks(width: int = 64, stem: str = "blocks", count: int = 2, **parts: tuple[int, ...]) -> State:
-    """Blocks of a vision transformer under the names of timm and MAE, with some `parts` more (dots written
-    __)."""
+    """Blocks of a ViT under the names of timm and MAE, with additional `parts` (dots as __)."""
     shapes = {
         "norm1.weight": (width,), "norm1.bias": (width,), "attn.qkv.weight": (3 * width, width),
         "attn.qkv.bias": (3 * width,),
@@ -336,7 +335,7 @@ def test_there_are_enough_of_them() -> None:
 
 
 @pytest.mark.parametrize("name", LOADED)
-def test_what_can_be_loaded_is_loaded_without_a_question(name: str, tmp_path: Path) -> None:
+def test_supported_files_are_loaded_without_options(name: str, tmp_path: Path) -> None:
     make, variant = LOADED[name]
     path = tmp_path / "checkpoint.pth"
     torch.save(make(), path)
@@ -348,13 +347,11 @@ def test_what_can_be_loaded_is_loaded_without_a_question(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_what_cannot_be_loaded_is_named_in_one_sentence_and_nothing_is_asked(
-    name: str, tmp_path: Path
-) -> None:
-    make, said = NAMED[name]
+def test_unsupported_files_are_identified_in_the_error(name: str, tmp_path: Path) -> None:
+    make, message = NAMED[name]
     path = tmp_path / "checkpoint.pth"
     torch.save(make(), path)
-    with pytest.raises(CheckpointError, match=said) as answer:
+    with pytest.raises(CheckpointError, match=message) as answer:
         load_checkpoint(path)
     sentence = str(answer.value)
     assert not isinstance(answer.value, AmbiguousPositionsError)
@@ -364,10 +361,10 @@ def test_what_cannot_be_loaded_is_named_in_one_sentence_and_nothing_is_asked(
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_what_a_caller_says_of_positions_changes_no_name(name: str, tmp_path: Path) -> None:
-    make, said = NAMED[name]
+def test_stated_positions_do_not_change_the_identification(name: str, tmp_path: Path) -> None:
+    make, message = NAMED[name]
     torch.save(make(), tmp_path / "checkpoint.pth")
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=message):
         load_checkpoint(tmp_path / "checkpoint.pth", positions="static")
 
 
@@ -396,7 +393,7 @@ def test_a_backbone_of_torchgeo_gives_the_tokens_of_the_same_numbers(tmp_path: P
 
 
 def hugging_face(network: Any, prefix: str = "vit.") -> dict[str, Tensor]:
-    """A network's tensors as transformers' ViTMAE keeps them, written out name by name."""
+    """A network's tensors under the names of transformers' ViTMAE."""
     state = network.state_dict()
     named_there = {
         f"{prefix}embeddings.cls_token": state["cls_token"],
@@ -501,10 +498,10 @@ def test_the_config_beside_a_file_of_hugging_face_says_the_heads(tmp_path: Path)
     model = load_checkpoint(tmp_path / "pytorch_model.bin")
     assert (model.card.sizes["num_heads"], model.card.sizes["decoder_num_heads"]) == (8, 4)
     assert model.report is not None
-    assert not [said for said in model.report.assumed if "heads" in said or "norm_pix" in said]
+    assert not [note for note in model.report.assumed if "heads" in note or "norm_pix" in note]
 
 
-def test_queries_without_keys_are_no_network(tmp_path: Path) -> None:
+def test_queries_without_keys_are_refused(tmp_path: Path) -> None:
     state = hugging_face(create("mae", **TRUNK, **DECODER))
     del state["vit.encoder.layer.0.attention.attention.key.weight"]
     torch.save(state, tmp_path / "pytorch_model.bin")

@@ -1,5 +1,4 @@
-"""Our own files of weights say themselves what they are; what they say is checked, for a file comes from
-anywhere."""
+"""Our weights describe themselves; the description is checked, because a file may come from anywhere."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from tests.models.checkpoints.test_loading import DECODER, SCALE_MAE, TRUNK, sam
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Callable[..., Path]:
-    """A file of weights as training writes it, with its recipe inside and nothing beside it."""
+    """Weights as training writes them, with their recipe inside and without a card."""
 
     def write(model: Any, name: str = "sunday_run", entry: str | None = None, **fields: Any) -> Path:
         path = tmp_path / f"{name}.safetensors"
@@ -54,18 +53,18 @@ def alone(tmp_path: Path) -> Callable[..., Path]:
         ("scale_contrast", {"img_size": 64, "patch_size": 8, "stem_dim": 8, "embed_dim": 48, "num_heads": 4}),
     ],
 )
-def test_our_own_weights_say_themselves_what_they_are(
+def test_our_weights_describe_themselves(
     alone: Callable[..., Path], family: str, sizes: dict[str, Any]
 ) -> None:
     source = create(family, **sizes)
-    said = {
+    settings = {
         "default_policy": "log_gsd",
         "res_range": (0.5, 8.0),
         "mean": (0.4, 0.4, 0.3),
         "std": (0.2, 0.2, 0.1),
         "input_px": 128,
     }
-    model = load_checkpoint(alone(source, **said))
+    model = load_checkpoint(alone(source, **settings))
     source.load_state_dict(
         {key: tensor.half().to(tensor.dtype) for key, tensor in source.state_dict().items()}, strict=False
     )
@@ -74,7 +73,7 @@ def test_our_own_weights_say_themselves_what_they_are(
         source.card.sizes,
         source.card.gsd_aware,
     )
-    assert {name: getattr(model.card, name) for name in said} == said
+    assert {name: getattr(model.card, name) for name in settings} == settings
     assert model.report is not None
     assert model.report.assumed == ()
     same_tokens(source, model)
@@ -83,7 +82,7 @@ def test_our_own_weights_say_themselves_what_they_are(
 @pytest.mark.parametrize(
     "name", ["mae_tiny", "scale_mae_tiny", "sdmae_tiny", "tinymim_tiny", "scale_contrast_tiny"]
 )
-def test_a_file_that_came_with_the_program_is_known_wherever_it_lies(tmp_path: Path, name: str) -> None:
+def test_bundled_weights_are_recognised_in_any_folder(tmp_path: Path, name: str) -> None:
     path = tmp_path / "copied.safetensors"
     path.write_bytes((WEIGHTS_FOLDER / f"{name}.safetensors").read_bytes())
     assert load_checkpoint(path).card == create(name).card
@@ -110,13 +109,13 @@ WELL = {
         )),
     ],
 )  # fmt: skip
-def test_a_recipe_that_cannot_be_meant_is_refused(alone: Callable[..., Path], entry: str) -> None:
+def test_an_invalid_recipe_is_refused(alone: Callable[..., Path], entry: str) -> None:
     with pytest.raises(CheckpointError, match=r"sunday_run.* describes an invalid network") as refused:
         load_checkpoint(alone(create("mae", **TRUNK, **DECODER), entry=entry))
     assert len(str(refused.value)) < 500
 
 
-def test_the_recipe_that_those_are_made_from_is_taken(alone: Callable[..., Path]) -> None:
+def test_the_valid_recipe_is_accepted(alone: Callable[..., Path]) -> None:
     assert (
         load_checkpoint(alone(create("mae", **TRUNK, **DECODER), entry=json.dumps(WELL))).card.input_px == 64
     )

@@ -1,5 +1,4 @@
-"""On top of a fill: the network starts as that fill, and its encoder keeps learning where the fill alone
-would do."""
+"""Networks on top of a fill start as that fill, and their encoder learns even where the fill would do."""
 
 from __future__ import annotations
 
@@ -39,7 +38,7 @@ def batch(count: int = 3) -> tuple[TrainingBatch, Tensor]:
 
 
 @pytest.mark.parametrize("family", SIZES)
-def test_an_untrained_network_paints_nearly_the_fill(family: str) -> None:
+def test_an_untrained_network_reconstructs_nearly_the_fill(family: str) -> None:
     torch.manual_seed(1)
     network = create(family, trained=False, **TRUNK, **SIZES[family]).eval()
     given, keep = batch()
@@ -53,7 +52,7 @@ def test_an_untrained_network_paints_nearly_the_fill(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", SIZES)
-def test_the_encoder_learns_from_its_own_loss_even_while_the_join_is_silent(family: str) -> None:
+def test_the_encoder_learns_from_its_own_loss_while_the_join_adds_nothing(family: str) -> None:
     network = create(family, trained=False, **TRUNK, **SIZES[family]).train()
     objective = families()[family].objective(network, log_each=True)
     for parameter in network.join.leave.parameters():
@@ -63,7 +62,7 @@ def test_the_encoder_learns_from_its_own_loss_even_while_the_join_is_silent(fami
     losses["imagined"].backward()
     assert network.blocks[0].attn.qkv.weight.grad.abs().max() > 0
     assert all(p.grad is None for p in network.join.parameters()), (
-        "what is imagined is judged before it is joined"
+        "the prediction is scored before it is joined"
     )
 
 

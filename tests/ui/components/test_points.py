@@ -47,6 +47,6 @@ def test_a_surface_holds_width_height_and_rows() -> None:
     data = gzip.decompress(encode_surface(rows))
     assert struct.unpack("<4sIII", data[:16]) == (b"EMS1", 3, 2, 0)
     assert np.frombuffer(data, "<i4", offset=16).reshape(2, 3).tolist() == rows.tolist()
-    assert encode_surface(rows) == encode_surface(rows)  # equal bytes keep their address
+    assert encode_surface(rows) == encode_surface(rows)  # equal bytes have the same address
     with pytest.raises(PointsError, match="height, width"):
         encode_surface(np.zeros(4))

@@ -198,7 +198,7 @@ def unescaped(text: str, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_shown_text_is_ours_a_number_or_escaped(path: Path):
+def test_displayed_text_is_ours_a_number_or_escaped(path: Path):
     found = unescaped(path.read_text(), str(path.relative_to(ROOT)))
     assert not found, "wrap what came from outside in ui.shell.escaping.plain"
 

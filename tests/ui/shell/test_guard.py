@@ -109,7 +109,7 @@ def test_invalid_hosts_are_refused(host: str) -> None:
 
 
 def test_a_request_with_two_hosts_is_refused() -> None:
-    """A proxy in front and the server behind it could each believe another one."""
+    """A proxy and the server behind it might each use a different one."""
     for hosts in (("localhost", "evil.example"), ("localhost", "localhost")):
         assert client().get("/", headers=[("Host", host) for host in hosts]).status_code == 400
 
@@ -267,7 +267,7 @@ def test_a_body_longer_than_the_form_is_not_read(locked: TestClient) -> None:
 
 
 def cleared(to: TestClient) -> bool:
-    """Whether a request to clear the caches gets through."""
+    """Whether a request to clear the caches is accepted."""
     with to.websocket_connect("/_stcore/stream", headers={"Host": HOST}) as socket:
         for message in (BackMsg(clear_cache=True), BackMsg(stop_script=True)):
             socket.send_bytes(message.SerializeToString())

@@ -117,7 +117,7 @@ def test_a_link_to_another_users_imagery_is_reported(
 def test_a_full_memory_refuses_new_uploads_and_evicts_nobody_elses() -> None:
     held = Uploads(limit_bytes=4 * SIZE, each_bytes=2 * SIZE)
     alice = [held.add(png(n), "a.png", gsd_m=1, owner="alice") for n in range(3)]
-    assert held.keys() == tuple(ref.key for ref in alice[1:])  # her own oldest made room
+    assert held.keys() == tuple(ref.key for ref in alice[1:])  # her own oldest picture was evicted
     bob = [held.add(png(n), "b.png", gsd_m=1, owner="bob") for n in range(2)]
     with pytest.raises(GeoError, match="try again in a few minutes"):
         held.add(png(9), "c.png", gsd_m=1, owner="carol")

@@ -1,4 +1,4 @@
-"""A page that waits: positions are drawn rarely, and a newer run is noticed at once."""
+"""A page that waits in the queue: its position is updated rarely, and a newer run ends it at once."""
 
 import pytest
 
@@ -16,31 +16,31 @@ def clock(monkeypatch):
 
 
 def test_a_changed_position_is_drawn_at_most_once_a_second_and_the_turn_at_once(clock):
-    drawn: list[int] = []
-    on_place = position(drawn.append)
+    positions: list[int] = []
+    on_place = position(positions.append)
     for now, ahead in ((0.5, 9), (1.1, 8), (1.3, 7), (2.0, 6), (2.2, 5), (2.3, 5), (2.4, 0)):
         clock[0] = now
         on_place(ahead)
-    assert drawn == [8, 5, 0]
+    assert positions == [8, 5, 0]
 
 
 def test_a_turn_that_comes_at_once_draws_nothing(clock):
-    drawn: list[int] = []
-    position(drawn.append)(0)
-    assert drawn == []
+    positions: list[int] = []
+    position(positions.append)(0)
+    assert positions == []
 
 
 def test_a_newer_run_ends_the_waiting_without_drawing(clock, monkeypatch):
     def ended() -> None:
         raise InterruptedError
 
-    drawn: list[int] = []
-    on_place = position(drawn.append)
+    positions: list[int] = []
+    on_place = position(positions.append)
     clock[0] = 5.0
     monkeypatch.setattr(state, "end_if_replaced", ended)
     with pytest.raises(InterruptedError):
         on_place(3)
-    assert drawn == []
+    assert positions == []
 
 
 def test_reading_the_session_state_ends_a_run_that_was_replaced(monkeypatch):

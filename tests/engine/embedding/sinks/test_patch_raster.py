@@ -273,7 +273,7 @@ def test_the_number_of_threads_does_not_change_a_byte(scene, default, tmp_path, 
     assert (tmp_path / "scene.patches.tif").read_bytes() == default[0].read_bytes()
 
 
-def test_a_disk_that_is_full_or_fills_up_is_a_sentence(scene, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_keeps_finished_work(scene, tmp_path, monkeypatch):
     def fail(fd, offset, length):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -303,7 +303,7 @@ def test_every_block_of_the_sums_is_on_the_disk_before_it_is_written_to(tmp_path
     assert (tmp_path / "sum.bin").stat().st_blocks * 512 >= 64 * 64 * 16 * 4
 
 
-def test_any_other_raster_is_no_table(scene, tmp_path):
+def test_other_rasters_are_not_tables(scene, tmp_path):
     with pytest.raises(TableError, match="does not hold patch embeddings"):
         open_table(scene)
     (tmp_path / "bad.tif").write_bytes(b"II*\0 nothing")
