@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from core.atlas import EmbeddingTable
-from core.atlas.analysis.label import Marks, expected_calibration_error, fit, mean_difference, suggest
+from core.atlas.analysis.label import Marks, expected_calibration_error, fit, suggest
 from core.atlas.schema import SCALE, make_rows, vector_column
+from core.atlas.search.neighbors import example_query, similarities
 
 LIMIT_MS = 150.0
 
@@ -149,7 +150,8 @@ def quality(table: EmbeddingTable, truth: NDArray[np.bool_], marks: Marks) -> tu
     """Return average precision of classifier and baseline rule, and calibration error, of unmarked rows."""
     rest = np.ones(len(truth), bool)
     rest[[*marks.yes, *marks.no]] = False
-    probability, rule = fit(table, marks).scores(table)[rest], mean_difference(table, marks)[rest]
+    probability = fit(table, marks).scores(table)[rest]
+    rule = similarities(table, example_query(table, marks.yes, marks.no))[rest]
     precision, of_rule = (
         float(average_precision_score(truth[rest], scores)) for scores in (probability, rule)
     )

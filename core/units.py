@@ -1,4 +1,4 @@
-"""Lengths and PSNR as text, in one format for pages, figures, messages and the command line."""
+"""Lengths, PSNR and durations as text, in one format for pages, figures, messages and commands."""
 
 from __future__ import annotations
 
@@ -23,3 +23,16 @@ def decibels(psnr: float, digits: int = 2) -> str:
     if math.isnan(psnr):
         return "none"
     return "exact" if math.isinf(psnr) else f"{psnr:.{digits}f} dB"
+
+
+def duration(seconds: float) -> str:
+    """Format a duration to about two digits: 65 s, 62 min, 3 h 20 min, 2 d 4 h."""
+    if not math.isfinite(seconds):
+        return "an unknown time"
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    hours, rest = divmod(minutes, 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{hours} h {rest} min" if hours < 24 else f"{hours // 24:,} d {hours % 24} h"

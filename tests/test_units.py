@@ -1,11 +1,11 @@
-"""Lengths and decibels are written in one way, whatever their size."""
+"""Lengths, decibels and durations are written in one way, whatever their size."""
 
 import math
 import re
 
 import pytest
 
-from core.units import decibels, metres
+from core.units import decibels, duration, metres
 from tests.conftest import ROOT
 
 
@@ -28,6 +28,21 @@ def test_lengths_that_are_not_finite_are_formatted():
 @pytest.mark.parametrize(("psnr", "words"), [(24.154, "24.15 dB"), (math.inf, "exact"), (math.nan, "none")])
 def test_a_picture_without_error_is_exact(psnr, words):
     assert decibels(psnr) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "1 s"),
+        (65, "65 s"),
+        (3700, "62 min"),
+        (12_000, "3 h 20 min"),
+        (187_200, "2 d 4 h"),
+        (math.inf, "an unknown time"),
+    ],
+)
+def test_durations_have_about_two_digits(seconds, words):
+    assert duration(seconds) == words
 
 
 def test_no_other_code_formats_lengths():

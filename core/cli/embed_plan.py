@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ..units import duration
+
 if TYPE_CHECKING:
     from ..engine.embedding.estimate import Estimate
     from ..engine.embedding.spec import EmbeddingSpec
@@ -79,13 +81,3 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:,.3g} PB"
-
-
-def duration(seconds: float) -> str:
-    """Write a duration with its two largest units, such as 3 h 20 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days:,} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

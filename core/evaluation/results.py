@@ -80,22 +80,8 @@ class Result:
     @staticmethod
     def from_json(plain: dict[str, Any]) -> Result:
         """Read the output of `to_json`. Raises KeyError or TypeError for anything else."""
-        fixed = {
-            "data",
-            "model",
-            "protocol",
-            "scale",
-            "policy",
-            "metric",
-            "low",
-            "high",
-            "count",
-            "seconds",
-            "skipped",
-        }
-        details = {
-            k: v for k, v in plain.items() if k not in fixed | {"skipped_files", "recipe", plain["metric"]}
-        }
+        fixed = {*COLUMNS[:6], plain["metric"], "low", "high", "count", "seconds", "skipped", "skipped_files"}
+        details = {name: value for name, value in plain.items() if name not in fixed | {"recipe"}}
         return Result(
             EvaluationRecipe(**plain["recipe"]),
             plain["metric"],

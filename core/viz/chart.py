@@ -76,16 +76,16 @@ def plotly_chart(chart: Chart, height: int = 300) -> go.Figure:
         figure.update_traces(marker={"line": {"color": ON_MODEL, "width": 1}})
     figure.update_xaxes(title=chart.x, gridcolor=GRID, type="log" if chart.log_x else None)
     figure.update_yaxes(title=chart.y, gridcolor=GRID, zeroline=False)
-    figure.update_layout(
-        height=height,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        legend={"orientation": "h", "y": 1.14},
-        showlegend=len(chart.series) > 1,
-        font={"color": TEXT},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-    )
-    return figure
+    return style_chart(figure, height, {"y": 1.14}, showlegend=len(chart.series) > 1)
+
+
+def style_chart(figure: go.Figure, height: int, legend: dict[str, Any], **layout: Any) -> go.Figure:
+    """Give a chart a clear background, narrow margins and a horizontal legend; `layout` wins over these."""
+    plain: dict[str, Any] = {
+        "height": height, "margin": {"l": 10, "r": 10, "t": 10, "b": 10}, "font": {"color": TEXT},
+        "legend": {"orientation": "h", **legend}, "paper_bgcolor": CLEAR, "plot_bgcolor": CLEAR,
+    }  # fmt: skip
+    return figure.update_layout({**plain, **layout})
 
 
 def draw_chart(axes: Any, chart: Chart) -> None:

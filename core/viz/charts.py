@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from ..judge import FILL_NAMES
-from .theme import CLEAR, FILLS, GRID, MODEL, TEXT
+from .chart import style_chart
+from .theme import FILLS, GRID, MODEL
 
 
 def ratio_chart(ratios: Sequence[float], psnr: Mapping[str, Sequence[float]], model: str) -> go.Figure:
@@ -29,13 +30,4 @@ def ratio_chart(ratios: Sequence[float], psnr: Mapping[str, Sequence[float]], mo
         )
     figure.update_xaxes(title="mask ratio, %", range=[0, 100], gridcolor=GRID)
     figure.update_yaxes(title="PSNR, dB", gridcolor=GRID)
-    figure.update_layout(
-        height=320,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        legend={"orientation": "h", "y": 1.12},
-        font={"color": TEXT},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-        hovermode="x unified",
-    )
-    return figure
+    return style_chart(figure, 320, {"y": 1.12}, hovermode="x unified")

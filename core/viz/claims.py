@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from ..evaluation.claims import ArmComparison, Claim, Measured, Statement
-from .theme import CLEAR, FILLS, GRID, MODEL, SERIES, TEXT
+from .chart import style_chart
+from .theme import FILLS, GRID, MODEL, SERIES
 
 OURS, OTHER, FLOOR = MODEL, SERIES[1], FILLS["visible_mean"]
 SETS = {"eurosat": "EuroSAT", "ucmerced": "UC Merced", "harvey": "Harvey"}
@@ -144,11 +145,5 @@ def _spread(values: Sequence[Measured]) -> dict[str, object]:
 
 
 def _plain(figure: go.Figure, height: int) -> go.Figure:
-    return figure.update_layout(
-        height=height,
-        margin={"l": 10, "r": 10, "t": 30, "b": 10},
-        font={"color": TEXT},
-        legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-    )
+    margin = {"l": 10, "r": 10, "t": 30, "b": 10}
+    return style_chart(figure, height, {"y": 1.05, "yanchor": "bottom", "x": 0}, margin=margin)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..evaluation.data.masked_set import UNLABELLED
 from ..evaluation.recipes import EvaluationRecipe
 from ..evaluation.results import METRIC_LABELS, Result
-from .theme import CLASSES, CLEAR, FAINT, GRID, MID_GREY, MODEL, ON_MODEL, SERIES, TEXT, rgb
+from .chart import style_chart
+from .theme import CLASSES, FAINT, GRID, MID_GREY, MODEL, ON_MODEL, SERIES, TEXT, rgb
 
 MOST_COUNTED = 21
 """The largest number of classes whose cells have room for a count."""
@@ -69,7 +70,7 @@ def scale_chart(results: Sequence[Result]) -> go.Figure:
     )
     metric = results[0].metric if results else ""
     figure.update_yaxes(title=METRIC_LABELS.get(metric, metric), gridcolor=GRID)
-    return _plain(figure, 340 + 10 * len(lines))
+    return style_chart(figure, 340 + 10 * len(lines), {"y": -0.25})
 
 
 def _look(line: EvaluationRecipe) -> tuple[str, str, str]:
@@ -121,7 +122,7 @@ def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Fi
         )
     figure.update_yaxes(autorange="reversed", title="true class", showgrid=False)
     figure.update_xaxes(title="predicted class", tickangle=-40, showgrid=False)
-    return _plain(figure, 220 + 24 * len(names))
+    return style_chart(figure, 220 + 24 * len(names), {"y": -0.25})
 
 
 def example_pictures(
@@ -162,14 +163,3 @@ def _overlaid(picture: NDArray[np.uint8], classes: NDArray[np.uint8]) -> NDArray
 
 def _double(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return picture.repeat(2, axis=0).repeat(2, axis=1)
-
-
-def _plain(figure: go.Figure, height: int) -> go.Figure:
-    return figure.update_layout(
-        height=height,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        font={"color": TEXT},
-        legend={"orientation": "h", "y": -0.25},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-    )

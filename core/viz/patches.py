@@ -10,9 +10,10 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from .chart import style_chart
 from .pictures import Panel, Pixels, Stretch, heat
 from .sheet import jpeg
-from .theme import BLACK, CLEAR, WHITE
+from .theme import BLACK, WHITE
 
 SHOWN_PX = 224
 
@@ -85,15 +86,8 @@ def click_figure(image: NDArray[np.float32], grid: int, cell: tuple[int, int]) -
     axis: dict[str, Any] = {"visible": False, "fixedrange": True}
     figure.update_xaxes(range=[0, grid], **axis)
     figure.update_yaxes(range=[grid, 0], scaleanchor="x", **axis)
-    figure.update_layout(
-        height=320,
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        dragmode=False,
-        clickmode="event+select",
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-    )
-    return figure
+    margin = dict.fromkeys("lrtb", 0)
+    return style_chart(figure, 320, {}, margin=margin, dragmode=False, clickmode="event+select")
 
 
 def _shown(pixels: Pixels) -> Pixels:

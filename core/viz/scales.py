@@ -12,8 +12,9 @@ import plotly.graph_objects as go
 from ..engine.results import Bands, Reconstruction
 from ..evaluation.stats.spectrum import Spectrum
 from ..judge import BANDS, error_map, shared_scale
+from .chart import style_chart
 from .pictures import Panel, Stretch, cover, draw_residual, enlarge_pixels, gain_of, heat, stretch_of
-from .theme import CLEAR, GRID, MODEL, SERIES, TEXT, TRUTH
+from .theme import GRID, MODEL, SERIES, TEXT, TRUTH
 
 MARK_PX = 16
 BAND_COLOURS = dict(zip(BANDS, (SERIES[0], SERIES[1], SERIES[2]), strict=True))
@@ -33,16 +34,16 @@ def look_of(result: Reconstruction) -> Look:
     return Look(stretch_of(result), gain_of(result), shared_scale([error_map(result)], [result.hidden_high]))
 
 
+def _visible_panel(result: Reconstruction, look: Look, key: str) -> Panel:
+    pixels = cover(look.stretch.draw(result.target), result.hidden_high)
+    return Panel(f"{key}-seen", "Visible patches", f"{result.recipe.hidden_share:.0%} hidden", pixels)
+
+
 def row_panels(result: Reconstruction, look: Look, key: str, error: float | None) -> tuple[Panel, ...]:
     """Draw one scale: input, low, high, combined, error."""
     side, note = result.combined.shape[-1], "nothing is hidden" if error is None else f"mean {error:.4f}"
     return (
-        Panel(
-            f"{key}-seen",
-            "Visible patches",
-            f"{result.recipe.hidden_share:.0%} hidden",
-            cover(look.stretch.draw(result.target), result.hidden_high),
-        ),
+        _visible_panel(result, look, key),
         Panel(
             f"{key}-low",
             "Low frequencies",
@@ -66,12 +67,7 @@ def band_panels(
     """Draw one scale split into bands as in the paper: low band and residual, true and predicted."""
     note = f"{truth.blocks} x {truth.blocks} blocks"
     return (
-        Panel(
-            f"{key}-seen",
-            "Visible patches",
-            f"{result.recipe.hidden_share:.0%} hidden",
-            cover(look.stretch.draw(result.target), result.hidden_high),
-        ),
+        _visible_panel(result, look, key),
         Panel(f"{key}-low-true", "Low, truth", note, look.stretch.draw(truth.low)),
         Panel(f"{key}-low", "Low, predicted", note, look.stretch.draw(predicted.low)),
         Panel(
@@ -188,12 +184,6 @@ def _finished(
         ticks = log_ticks(min(x), max(x))
         figure.update_xaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     figure.update_yaxes(title=y_title, gridcolor=GRID, color=TEXT, automargin=True)
-    figure.update_layout(
-        height=330 + MARK_PX * len(marks or {}),
-        margin={"l": 10, "r": 10, "t": 10 + MARK_PX * len(marks or {}), "b": 10},
-        legend={"orientation": "h", "y": -0.24, "yanchor": "top"},
-        font={"color": TEXT},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-    )
-    return figure
+    above = MARK_PX * len(marks or {})
+    margin = {"l": 10, "r": 10, "t": 10 + above, "b": 10}
+    return style_chart(figure, 330 + above, {"y": -0.24, "yanchor": "top"}, margin=margin)

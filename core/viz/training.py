@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from .theme import CLEAR, GRID, SERIES, TEXT
+from .chart import style_chart
+from .theme import GRID, SERIES, TEXT
 
 MOST_ABOVE_USUAL = 3.0
 """How far the loss axis may extend, relative to the 95th percentile, before it cuts off spikes."""
@@ -124,13 +125,7 @@ def tile_strip(sheets: Sequence[NDArray[np.uint8]], tile: int = 0) -> NDArray[np
 
 def _style(figure: go.Figure, across: str, up: str) -> go.Figure:
     axis = {"gridcolor": GRID, "zeroline": False, "color": TEXT}
-    return figure.update_layout(
-        height=320,
-        margin={"l": 50, "r": 10, "t": 10, "b": 40},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-        font={"color": TEXT},
-        legend={"orientation": "h", "y": 1.1},
-        xaxis={**axis, "title": {"text": across}},
-        yaxis={**axis, "title": {"text": up}},
-    )
+    return style_chart(
+        figure, 320, {"y": 1.1}, margin={"l": 50, "r": 10, "t": 10, "b": 40},
+        xaxis={**axis, "title": {"text": across}}, yaxis={**axis, "title": {"text": up}},
+    )  # fmt: skip

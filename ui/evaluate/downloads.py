@@ -19,8 +19,8 @@ from core.evaluation.data.releases import (
 )
 from core.evaluation.data.spacenet import spacenet_path
 from core.net import online
+from core.units import duration
 from ui.evaluate import evaluations
-from ui.pickers.controls import duration
 from ui.shell import permissions
 from ui.shell.escaping import plain
 from ui.shell.ownership import NOT_YOURS, may_control, record_starter

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from core.evaluation.process import EvaluationRun
+from core.units import duration
 from ui.evaluate import evaluations
-from ui.pickers.controls import duration
 from ui.shell.escaping import plain
 from ui.shell.ownership import NOT_YOURS, may_control
 from ui.shell.page import in_a_sentence

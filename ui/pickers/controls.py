@@ -210,17 +210,6 @@ def with_available_bands(tile: TileSpec) -> TileSpec:
     return replace(tile, rgb=None)
 
 
-def duration(seconds: float) -> str:
-    """A duration in seconds, minutes or hours, whichever reads best."""
-    return (
-        f"{max(1, seconds):.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
-
-
 def band_control(tile: TileSpec) -> TileSpec:
     """Choose the three bands that are shown and fed to the network, if the picture has more than three."""
     header = cached.catalogue().source(tile.ref.source).header(tile.ref.key)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.engine.training.runs import ROOT, RunError, TrainingRun, TrainSpec
+from core.units import duration
 from core.viz.training import loss_figure, progress_figure, tile_strip
-from ui.pickers.controls import duration
 from ui.shell import cached
 from ui.shell.escaping import plain
 from ui.shell.ownership import NOT_YOURS, may_control

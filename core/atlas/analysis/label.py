@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ..errors import SearchError
-from ..search.neighbors import example_query, similarities
+from ..search.neighbors import similarities
 from ..store.table import EmbeddingTable
 from .logistic import FIRST_STRENGTH, STRENGTHS, average_precision, fit_all, folds_of, platt, prior_shift
 
@@ -38,8 +38,7 @@ class Marks:
 class Labeller:
     """Calibrated classifier: probability = sigmoid(`weight` . unit vector + `bias`).
 
-    `accuracy` (balanced), `average_precision` and `log_loss` are of held-out marks; None with fewer than two
-    of a kind.
+    `accuracy` (balanced) and `average_precision` are of held-out marks; None with fewer than two of a kind.
     """
 
     weight: NDArray[np.float32]
@@ -47,7 +46,6 @@ class Labeller:
     marks: Marks
     accuracy: float | None
     average_precision: float | None
-    log_loss: float | None
 
     def scores(self, table: EmbeddingTable) -> NDArray[np.float32]:
         """Return the probability (n,) of every row; NaN for rows without a usable vector."""
@@ -74,14 +72,14 @@ def fit(table: EmbeddingTable, marks: Marks) -> Labeller:
     folds = min(FOLDS, len(marks.yes), len(marks.no))
     seen = folds_of(truth, folds) if folds >= 2 else np.ones((0, len(truth)), bool)
     fits = fit_all(units, truth, others, np.concatenate([seen, np.ones((1, len(truth)), bool)]))
-    best, slope, offset, report = STRENGTHS.index(FIRST_STRENGTH), 1.0, 0.0, (None, None, None)
+    best, slope, offset, report = STRENGTHS.index(FIRST_STRENGTH), 1.0, 0.0, (None, None)
     if folds >= 2:
         held_out = np.where(seen, 0, fits.logits(units)[:, :-1]).sum(axis=1)
         slopes, offsets, losses = platt(held_out, truth)
         best = int(losses.argmin())
         slope, offset, logits, yes = float(slopes[best]), float(offsets[best]), held_out[best], truth == 1
         accuracy = float(((logits[yes] > 0).mean() + (logits[~yes] <= 0).mean()) / 2)
-        report = (accuracy, average_precision(yes, logits), float(losses[best]))
+        report = (accuracy, average_precision(yes, logits))
     weight = slope * fits.weight[best, -1]
     bias = slope * float(fits.bias[best, -1]) + offset
     bias += prior_shift(others @ weight + bias, float(truth.mean())) - float(weight @ centre)
@@ -131,12 +129,6 @@ def _cover(units: NDArray[np.float32], known: NDArray[np.float32], count: int) -
         chosen.append(int(gain.argmax()))
         covered = np.maximum(covered, similarity[chosen[-1]])
     return chosen
-
-
-def mean_difference(table: EmbeddingTable, marks: Marks) -> NDArray[np.float32]:
-    """Score every row (n,) by its cosine with twice the mean of yes minus the mean of no."""
-    _require_marks(table, marks)
-    return similarities(table, example_query(table, marks.yes, marks.no))
 
 
 def expected_calibration_error(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ...policy import POLICIES
-from ..embed_plan import add_plan_options, duration, print_plan
+from ...units import duration
+from ..embed_plan import add_plan_options, print_plan
 
 if TYPE_CHECKING:
     from ...engine.embedding.run import EmbeddingProgress, PatchProgress

@@ -6,15 +6,9 @@ from sklearn.metrics import average_precision_score
 
 from core.atlas import EmbeddingTable, SearchError
 from core.atlas.analysis.cluster import cluster
-from core.atlas.analysis.label import (
-    Marks,
-    expected_calibration_error,
-    fit,
-    mean_difference,
-    suggest,
-    variety,
-)
+from core.atlas.analysis.label import Marks, expected_calibration_error, fit, suggest, variety
 from core.atlas.analysis.outliers import outliers_by_density, outliers_by_loss
+from core.atlas.search.neighbors import example_query, similarities
 
 
 def test_the_number_of_clusters_is_found(rows):
@@ -73,7 +67,9 @@ def test_labels_find_the_group(marked):
     probability = labeller.scores(table)
     assert ((probability >= 0) & (probability <= 1)).all()
     assert average_precision_score(truth, probability) > 0.99
-    assert average_precision_score(truth, mean_difference(table, marks)) > 0.9
+    assert (
+        average_precision_score(truth, similarities(table, example_query(table, marks.yes, marks.no))) > 0.9
+    )
     assert labeller.accuracy >= 0.8
     assert labeller.average_precision > 0.9
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.cli.embed_plan import duration, size
+from core.cli.embed_plan import size
 from core.cli.entry import main
 from core.engine.embedding import estimate as estimates
 from core.engine.embedding.estimate import estimate
@@ -82,6 +82,5 @@ def test_the_command(spec, capsys):
     assert "Name at least one source" in capsys.readouterr().err
 
 
-def test_sizes_and_durations():
+def test_sizes():
     assert [size(count) for count in (12, 1234, 8.94e12, 2e16)] == ["12 bytes", "1.23 kB", "8.94 TB", "20 PB"]
-    assert [duration(s) for s in (5, 65, 3700, 90_000)] == ["5 s", "1 min 5 s", "1 h 1 min", "1 d 1 h"]

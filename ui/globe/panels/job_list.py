@@ -10,8 +10,8 @@ from typing import Literal
 
 import streamlit as st
 
+from core.units import duration
 from ui.globe import panel_api as api
-from ui.pickers.controls import duration
 from ui.shell import job_queue, jobs
 from ui.shell.escaping import plain
 from ui.shell.jobs import Job, State

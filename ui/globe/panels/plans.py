@@ -17,10 +17,9 @@ from core.engine.embedding.plan import EmbeddingPlan, make_plan
 from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.errors import ExplorerError
 from core.geo import Source, TileRef, TileSpec, thumbnail
-from core.units import metres
+from core.units import duration, metres
 from core.viz.plan import colour_of, plan_picture
 from core.viz.sheet import jpeg
-from ui.pickers.controls import duration
 from ui.shell import cached
 
 PICTURE_PX = 900

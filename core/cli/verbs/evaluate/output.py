@@ -18,6 +18,7 @@ from ....evaluation.recipes import write_recipe
 from ....evaluation.recorded_numbers import record_numbers
 from ....evaluation.results import Result, to_csv, to_latex
 from ....files import write_atomic
+from ....units import duration
 
 _LINE_WIDTH = 110
 
@@ -27,7 +28,7 @@ def print_progress(progress: EvaluationProgress) -> None:
     if progress.notice:
         print_status(progress.text)
     elif sys.stderr.isatty():
-        left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
+        left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
         text = f"{100 * progress.share:5.1f} %{left}  {progress.text}"
         print(f"{text:<{_LINE_WIDTH}}", end="\r", file=sys.stderr, flush=True)
 
@@ -115,9 +116,3 @@ def write_results(results: Sequence[Result], folder: Path) -> None:
     write_atomic(folder / "results.tex", to_latex(results).encode())
     for result in results:
         write_recipe(result.recipe, folder / "recipes" / f"{result.recipe.key}.toml")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
