@@ -180,7 +180,7 @@ def _read(array: Any, axes: tuple[str, ...], at: int, rows: slice, cols: slice) 
     selected: dict[str, Any] = {"time": at, "y": rows, "x": cols, "band": slice(None)}
     try:
         piece = np.asarray(array[tuple(selected[axis] for axis in axes)])
-    except Exception as error:  # a damaged chunk raises what its codec likes
+    except Exception as error:  # a damaged chunk may raise any error
         raise TableError(
             f"A chunk of {array.store_path.path or 'the store'} is damaged ({one_line(error)})."
         ) from error

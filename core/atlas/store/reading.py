@@ -105,8 +105,8 @@ def _checked(part: TablePart) -> pa.Table:
         return _canonical(part)
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise TableError(
-            f"{part.name} has columns that cannot be read: it is damaged, or they hold something else "
-            "than their names say. Create it again."
+            f"{part.name} has columns that cannot be read: it is damaged, or their content does not "
+            "match their names. Create it again."
         ) from error
 
 
