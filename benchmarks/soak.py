@@ -118,13 +118,13 @@ def main() -> None:
         "--pause",
         type=float,
         default=2.0,
-        help="seconds that a person looks at a picture, half as many to half as many more",
+        help="mean seconds that a person looks at a picture; each pause is 0.5 to 1.5 times as long",
     )
     parser.add_argument(
         "--settle",
         type=float,
         default=200.0,
-        help="seconds until the memory is read again; closed sessions go after 150",
+        help="seconds until the memory is read again; closed sessions are deleted after 150",
     )
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine")
     args = parser.parse_args()

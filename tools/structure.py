@@ -1,9 +1,9 @@
 """Measure the code against the limits of docs/architecture.md: `python tools/structure.py`.
 
 Prints lines by package, the longest file and function, class names used in two modules, import circles,
-lines over 110 characters, files over 400 lines, and unwanted words in text that users read. Exits with 1 if a
-count that must be 0 is not; `--report` prints the same and always exits with 0. `--since COMMIT` prints lines
-by package at that commit beside those of today.
+lines over 110 characters, files over 400 lines, and unwanted words in text that users read and in names of
+tests. Exits with 1 if a count that must be 0 is not; `--report` prints the same and always exits with 0.
+`--since COMMIT` prints lines by package at that commit beside those of today.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UNWANTED = re.compile(
         laid\ in | (?:place|row|table)\ in\ hand | (?<!there\ )(?:is|are)\ (?-i:none)(?!\ of) | anew
         | calls\ before\ the\ device | the\ device\ likes | hears? | none\ heard | cannot\ be\ meant | houses?
         | rooms | goes\ on | opponents? | paints | painters\ are | few\ words\ to\ know | how\ much\ hidden
-        | shelf | yardsticks? | manners | landed
+        | shelf | yardsticks? | manners | landed | (?:is|are|gets?)\ (?:(?:a|one)\ sentence|said|told)
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -60,7 +60,7 @@ def main() -> int:
         "Import circles": import_circles(),
         f"Lines over {LONGEST_LINE} characters": long_lines(files),
         f"Files of the program over {LONGEST_FILE} lines": long_files(files),
-        "Unwanted words in text that users read": unwanted_words(trees),
+        "Unwanted words in text that users read, and in names of tests": unwanted_words(trees),
     }
     for title, lines in findings.items():
         print(f"{title}: {len(lines)}")
@@ -192,7 +192,7 @@ def long_files(files: dict[str, str]) -> list[str]:
 
 
 def unwanted_words(trees: dict[str, ast.Module]) -> list[str]:
-    """List unwanted words in what users read: page texts, command help, errors, README and documentation."""
+    """List unwanted words in pages, command help, errors, documentation, and names of tests."""
     found: list[str] = []
     for name, tree in trees.items():
         if name.startswith(("ui/", "pages/", "core/cli/")) or name in ("app.py", "serve.py"):
@@ -200,6 +200,9 @@ def unwanted_words(trees: dict[str, ast.Module]) -> list[str]:
         elif name.startswith("core/"):
             raised = [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
             found += _matches(name, (text for node in raised for text in _strings(node)))
+        elif name.startswith("tests/"):
+            tests = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+            found += _matches(name, ((test.lineno, test.name.replace("_", " ")) for test in tests))
     for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))):
         lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         found += _matches(path.relative_to(ROOT).as_posix(), lines)

@@ -57,7 +57,7 @@ def received(page: Page, hidden: int) -> NDArray[np.bool_]:
     return decode_bitmap(re.search(r"bits=(\S+)", code.inner_text())[1], 14, 14)  # type: ignore[index]
 
 
-def test_a_drag_paints_and_reaches_python(local_page: Page, canvas: Locator) -> None:
+def test_a_drag_reaches_python(local_page: Page, canvas: Locator) -> None:
     drag(local_page, canvas, (2, 3), (2, 9))
     mask = received(local_page, 7)
     assert mask[2, 3:10].all()
@@ -148,7 +148,7 @@ def _lasso_square() -> NDArray[np.bool_]:
     return mask
 
 
-def test_keyboard_alone_paints(local_page: Page, canvas: Locator) -> None:
+def test_painting_works_by_keyboard_alone(local_page: Page, canvas: Locator) -> None:
     canvas.focus()
     for key in ("ArrowUp", "ArrowLeft", "Space", "ArrowLeft", "Space"):
         local_page.keyboard.press(key)
@@ -165,7 +165,7 @@ def test_r_means_rectangle_here_and_does_not_rerun_the_app(local_page: Page, can
     assert local_page.locator("code").inner_text() == before
 
 
-def test_pick_reports_the_patch_and_paints_nothing(local_page: Page, canvas: Locator) -> None:
+def test_pick_reports_the_patch_and_changes_nothing(local_page: Page, canvas: Locator) -> None:
     canvas.focus()
     local_page.keyboard.press("p")
     drag(local_page, canvas, (3, 11))
@@ -251,7 +251,9 @@ def test_nothing_painted_while_python_works_is_lost(local_page: Page, canvas: Lo
     expect(local_page.locator(".painter .share")).to_contain_text("8 of 196")
 
 
-def test_touch_paints(browser_type_launch_args: object, browser: object, serve: Callable[..., str]) -> None:
+def test_painting_works_by_touch(
+    browser_type_launch_args: object, browser: object, serve: Callable[..., str]
+) -> None:
     context = browser.new_context(
         has_touch=True, viewport={"width": 400, "height": 1300}, device_scale_factor=3
     )  # type: ignore[attr-defined]

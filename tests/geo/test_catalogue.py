@@ -32,7 +32,7 @@ def test_data_folders_add_packs_and_pictures(tmp_path, make_tif, noise, monkeypa
     assert any("absent" in problem for problem in found.problems)
 
 
-def test_two_sources_of_one_name_are_told_apart(tmp_path, make_tif, noise):
+def test_two_sources_of_one_name_are_distinguished(tmp_path, make_tif, noise):
     for parent in ("x", "y"):
         (tmp_path / parent / "same").mkdir(parents=True)
         make_tif(noise).rename(tmp_path / parent / "same" / "a.tif")

@@ -40,7 +40,7 @@ def lab(colours, eye):
 
 
 @pytest.mark.parametrize("eye", EYES)
-def test_any_two_classes_are_told_apart_by_any_eye(eye):
+def test_any_two_classes_can_be_distinguished_by_any_eye(eye):
     seen = lab(CLASSES, eye)
     apart = {
         (CLASSES[a], CLASSES[b]): float(np.linalg.norm(seen[a] - seen[b]))

@@ -131,7 +131,7 @@ def test_outline_over_a_pole_reaches_it(pole):
     assert shape.bounds[2] == 180
 
 
-def test_an_outline_of_invalid_coordinates_is_none():
+def test_invalid_coordinates_have_no_outline():
     assert outline_of_ring(np.array([0, np.inf, 1]), np.array([0.0, 1, 1])) is None
 
 

@@ -36,7 +36,7 @@ def imagery() -> tuple[Imagery, ...]:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def weights_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in place of the shipped weights."""
     monkeypatch.setattr(registry, "WEIGHTS_FOLDER", tmp_path / "weights")
     return tmp_path / "weights"
@@ -48,9 +48,9 @@ def trained(preset: str, folder: Path, imagery: tuple[Imagery, ...], **changes: 
     return spec
 
 
-def test_a_published_student_is_listed_and_read_where_it_learned(tmp_path, imagery, shelf):
+def test_a_published_student_is_listed_and_read_where_it_learned(tmp_path, imagery, weights_folder):
     trained("tinymim", tmp_path / "run", imagery, sides_px=(32,))
-    publish(TrainingRun(tmp_path / "run"), {"knn_eurosat": 0.5}, folder=shelf)
+    publish(TrainingRun(tmp_path / "run"), {"knn_eurosat": 0.5}, folder=weights_folder)
     card = cards()["tinymim_tiny"]
     assert card.trained and card.pooling == "block11_mean" and card.gsd_aware and card.embed_dim == 192
     assert card.weights and card.weights.images_seen == 8 and "teacher scale_mae_tiny" in card.weights.notes
@@ -62,7 +62,7 @@ def test_a_published_student_is_listed_and_read_where_it_learned(tmp_path, image
 
 
 def test_a_students_file_is_refused_at_its_untrained_last_blocks_and_feeds_the_decoder(
-    tmp_path, imagery, shelf
+    tmp_path, imagery, weights_folder
 ):
     import torch
 
@@ -80,7 +80,7 @@ def test_a_students_file_is_refused_at_its_untrained_last_blocks_and_feeds_the_d
         side_shares=(1.0,),
         objective=options,
     )
-    publish(TrainingRun(tmp_path / "painter"), {}, folder=shelf)
+    publish(TrainingRun(tmp_path / "painter"), {}, folder=weights_folder)
     painter = create("tinymim_decoder_tiny")
     student = load_checkpoint(file).state_dict()
     assert painter.card.trained and painter.card.reconstructs
@@ -91,13 +91,13 @@ def test_a_students_file_is_refused_at_its_untrained_last_blocks_and_feeds_the_d
     )
 
 
-def test_a_published_sdmae_is_listed_and_embeds(tmp_path, imagery, shelf):
+def test_a_published_sdmae_is_listed_and_embeds(tmp_path, imagery, weights_folder):
     sides: dict[str, Any] = {"sides_px": (56,), "targets_px": (64,), "side_shares": (1.0,)}
     trained("sdmae", tmp_path / "run", imagery, **sides, objective=NO_TEACHER)
-    publish(TrainingRun(tmp_path / "run"), {"knn_eurosat": 0.6}, folder=shelf)
+    publish(TrainingRun(tmp_path / "run"), {"knn_eurosat": 0.6}, folder=weights_folder)
     card = cards()["sdmae_tiny"]
     assert card.trained and card.reconstructs and card.input_px == 56 and card.sizes["trainable_patch_embed"]
-    assert (shelf / "sdmae_tiny.safetensors").stat().st_size < 20_000_000
+    assert (weights_folder / "sdmae_tiny.safetensors").stat().st_size < 20_000_000
     pictures = np.random.default_rng(1).random((2, 3, 56, 56), np.float32)
     vectors = embed(create("sdmae_tiny"), pictures, gsd_m=10.0)
     assert (

@@ -102,7 +102,7 @@ def test_a_download_stops_on_request_and_is_offered_first_afterwards(process):
     assert not downloads.run().stop_requested
 
 
-def test_a_failed_download_is_one_sentence(process):
+def test_a_failed_download_is_reported(process):
     button(page(), "Download").click().run()
     end(process, problem="EuroSAT_RGB.zip is *not* the published file.")
     app = page()
@@ -115,7 +115,7 @@ def test_a_killed_download_is_reported(process):
     assert "interrupted: download the set again to resume it" in page().error[0].value
 
 
-def test_a_second_browser_is_told_that_a_download_is_running(process, monkeypatch):
+def test_a_second_browser_learns_that_a_download_is_running(process, monkeypatch):
     app = page()
     downloads.run().start(FetchRequest("eurosat", ""))
     alive = iter([False, False])  # the page was drawn before the other browser started
