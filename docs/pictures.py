@@ -8,6 +8,7 @@ those.
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -42,6 +43,7 @@ WAIT_MS = 180_000
 TRIPLE = ("masked", "combined", "original")
 PAINTED_PX = 815
 """Where Home's picture, its reconstruction and the buttons end at 1400 px."""
+GIF_PX = 830
 PHONE, LAPTOP, DESKTOP = (400, 850), (1400, 900), (1920, 1080)
 
 
@@ -194,6 +196,7 @@ def painting(page: Page, address: str, folder: Path) -> None:
     left, top, side = canvas["x"], canvas["y"], canvas["width"]
     patch = side / 14
     page.get_by_role("button", name="Larger brush").click()
+    follows(page)
     frames = [_frame(page, canvas)]
     for stroke in range(5):
         row = top + (1.5 + 2.7 * stroke) * patch
@@ -202,9 +205,18 @@ def painting(page: Page, address: str, folder: Path) -> None:
             page.mouse.down()
             page.mouse.move(left + (6.5 + 6.5 * start) * patch, row + patch, steps=8)
             page.mouse.up()
-            page.wait_for_timeout(900)
+            follows(page)
             frames.append(_frame(page, canvas))
     save_gif(folder / "painting.gif", [*frames, *[frames[-1]] * 4], 500)
+
+
+def follows(page: Page) -> None:
+    """Wait until the reconstruction is that of the patches that are visible now."""
+    page.wait_for_timeout(300)
+    words = page.get_by_text(re.compile(r"\d+ of \d+ patches hidden")).first.inner_text(timeout=WAIT_MS)
+    hidden, count = (int(word) for word in re.findall(r"\d+", words)[:2])
+    page.get_by_text(f"Reconstruction from {count - hidden} visible").wait_for(timeout=WAIT_MS)
+    page.wait_for_timeout(300)
 
 
 def _frame(page: Page, canvas: FloatRect) -> Image:
@@ -213,14 +225,15 @@ def _frame(page: Page, canvas: FloatRect) -> Image:
     from PIL import Image
 
     clip = {"x": canvas["x"] - 8, "y": canvas["y"] - 52, "width": 1106, "height": canvas["height"] + 84}
-    return Image.open(BytesIO(page.screenshot(clip=clip))).convert("RGB")
+    shot = Image.open(BytesIO(page.screenshot(clip=clip))).convert("RGB")
+    return shot.resize((GIF_PX, round(GIF_PX * shot.height / shot.width)), Image.Resampling.LANCZOS)
 
 
 def save_gif(path: Path, frames: list[Image], each_ms: int) -> None:
     """Write frames as an endless GIF with one palette."""
     from PIL import Image
 
-    first = frames[len(frames) // 2].quantize(128)
+    first = frames[len(frames) // 2].quantize(200)
     packed = [frame.quantize(palette=first, dither=Image.Dither.NONE) for frame in frames]
     packed[0].save(path, save_all=True, append_images=packed[1:], duration=each_ms, loop=0, optimize=True)
     print(path, f"{path.stat().st_size / 1e6:.1f} MB")
@@ -234,6 +247,7 @@ def take_state(browser: Browser, address: str, name: str, folder: Path) -> None:
 
     state, (width, height) = STATES[name], STATES[name].size
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=state.scheme)
+    page.set_default_timeout(WAIT_MS)
     page.goto(f"{address}/{state.path}")
     settled(page)
     state.use(page)

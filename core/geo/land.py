@@ -76,6 +76,7 @@ def coastlines() -> NDArray[np.float32]:
             continue  # 1: land, 5: the ice front of Antarctica
         start = int(offset) // 8
         line = cv2.approxPolyDP(stored[start : start + int(count), None], TOLERANCE_DEG, closed=False)[:, 0]
+        line = line[line[:, 1] > -90]  # Antarctica is closed along the edge of the map
         lines += [line, np.full((1, 2), np.nan, np.float32)]
     coast = np.concatenate(lines).astype(np.float32)
     coast.flags.writeable = False

@@ -44,6 +44,7 @@ def test_land_covers_29_percent_of_the_earth() -> None:
 
 def test_coastlines_run_between_land_and_sea() -> None:
     coast = land.coastlines()
+    assert np.nanmin(coast[:, 1]) > -86, "no coast runs to the pole"
     assert 10_000 < len(coast) < 60_000
     known = coast[np.isfinite(coast).all(axis=1)]
     assert np.abs(known[:, 0]).max() <= 180 and np.abs(known[:, 1]).max() <= 90

@@ -18,6 +18,8 @@ from ui.shell.escaping import plain
 
 OFFERED = 5
 CLOSE_UP = 3.0
+BOX_PX, ARRIVAL_PX = 340, 330
+"""Side by side they are as wide as the maps on a window of 1400 px, so that the maps do not move down."""
 _WENT = "globe went to"
 _BOX = "go to place"
 
@@ -39,7 +41,7 @@ def search_box(context: PanelContext) -> None:
             placeholder="Deutschland · München · 北京 · 46.5, 7.9",
             max_chars=gazetteer.LONGEST,
             live="150ms",
-            width=340,
+            width=BOX_PX,
         )
         if text and text.strip():
             try:
@@ -55,7 +57,7 @@ def search_box(context: PanelContext) -> None:
                     on_click=_finding(meaning, text) if meaning.place is None else _went(context, meaning),
                 )
         elif arrival := state.recall(_WENT, ""):
-            st.caption(arrival)
+            st.caption(arrival, width=ARRIVAL_PX)
     if api.take_rerun_request():
         st.rerun()
 

@@ -20,6 +20,8 @@ from ui.shell.page import ICONS, labs
 
 PAGE = "pages/6_Learn.py"
 NO_BAR = {"displayModeBar": False}
+TEXT_PX = 760
+"""About ninety letters: longer lines are hard to read."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def show(lesson: Lesson, model: str, kept: dict[str, str]) -> None:
 
 def read(lesson: Lesson, model: str) -> None:
     """The three sentences, the words that they use, and the lesson as a printable sheet."""
-    st.markdown(" ".join(plain(sentence) for sentence in lesson.prose))
+    st.markdown(" ".join(plain(sentence) for sentence in lesson.prose), width=TEXT_PX)
     with st.container(horizontal=True):
         with st.popover("Words in this lesson", icon=":material/menu_book:"):
             st.markdown("\n".join(f"- **{term}**: {TERMS[term]}." for term in lesson.terms))
@@ -149,9 +151,9 @@ def verdict(lesson: Lesson, model: str, made: Attempt) -> Checked:
 def explain(lesson: Lesson) -> None:
     """Why it is so, and the part for experts."""
     st.markdown("## Why")
-    st.markdown(lesson.debrief)
+    st.markdown(lesson.debrief, width=TEXT_PX)
     with st.expander("Go deeper", icon=":material/functions:"):
-        st.markdown(lesson.deeper.text)
+        st.markdown(lesson.deeper.text, width=TEXT_PX)
         st.latex(lesson.deeper.equation)
         st.caption(lesson.deeper.paper)
 

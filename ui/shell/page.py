@@ -144,12 +144,11 @@ def _device() -> None:
     loaded = model_cache().models()
     names = ["an upload" if model.path and store.holds(model.path) else model.name for model in loaded]
     gigabytes = sum(model.size_bytes for model in loaded) / 2**30
-    taken = f"{gigabytes:.1f} of {model_cache().limit_bytes / 2**30:.1f} GB"
+    taken = f"{gigabytes:.2f} of {model_cache().limit_bytes / 2**30:.1f} GB"
     st.caption(
-        f"**{plain(current.name)}**, {current.precision}  \n"
-        f"App {used.process / 2**30:.1f} GB · "
-        f"memory {used.used / 2**30:.1f} of {used.total / 2**30:.0f} GB  \n"
-        f"Models in memory ({taken}): {plain(', '.join(names) or 'none')}"
+        f"**{plain(current.name)}**  \n{current.precision} · app {used.process / 2**30:.1f} GB  \n"
+        f"Memory {used.used / 2**30:.1f} of {used.total / 2**30:.0f} GB  \n"
+        f"Models {taken}: {plain(', '.join(names) or 'none')}"
     )
     if waiting := turns(current.kind).waiting():
         st.caption(f"{waiting:,} request{'s' * (waiting > 1)} in the device's queue")

@@ -115,7 +115,7 @@ _SPACE = f"""
   [data-testid=stAppViewContainer]:not(:has([data-testid=stSidebar])) > * {{ margin-left: {SIDEBAR_PX}px }}
 }}
 .st-key-{FOLLOWED} [data-stale=true] {{ opacity: 1 }}
-.st-key-globe {{ min-height: 632px }}
+.st-key-globe {{ min-height: 592px }}
 @media (max-width: {NARROW_PX}px) {{
   .st-key-globe {{ min-height: 850px }}
   .st-key-{PAINTER_ROOM} {{ min-height: calc(100vw - 2rem + 112px) }}

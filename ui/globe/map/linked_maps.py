@@ -34,7 +34,8 @@ from ui.globe.rows import RowPictures, identity_of
 from ui.globe.tables import MapData
 from ui.shell import cached, routes, state
 
-HEIGHT_PX = 560
+HEIGHT_PX = 520
+"""The maps with their legend end above the fold of 900 px."""
 KEY = "globe"
 FLY_ZOOM = 2.0
 EARTH_PX, STILL_PX = 2048, 512
