@@ -107,12 +107,12 @@ def test_a_tensor_that_names_no_file_is_refused(tmp_path: Path) -> None:
     ],
     ids=["no nodes", "no outputs"],
 )
-def test_a_graph_of_nothing_is_no_network(made: Any, tmp_path: Path) -> None:
+def test_an_empty_graph_is_refused(made: Any, tmp_path: Path) -> None:
     with pytest.raises(ExplorerError, match="not an ONNX file"):
         described(saved(tmp_path, made))
 
 
-def test_an_operator_that_does_not_exist_is_a_sentence(tmp_path: Path) -> None:
+def test_an_unknown_operator_is_reported(tmp_path: Path) -> None:
     made = helper.make_graph([helper.make_node("Odd", ["x"], ["y"])], "g", [value("x")], [value("y")])
     with pytest.raises(ExplorerError, match="cannot be run by ONNX Runtime"):
         described(saved(tmp_path, made))

@@ -73,7 +73,7 @@ def test_unsupported_words_are_reported(encoder_pair: Path) -> None:
             fixed.vector(words)
 
 
-def test_a_tokenizer_of_another_text_encoder_gets_a_sentence(encoder_pair: Path) -> None:
+def test_a_tokenizer_of_another_text_encoder_is_reported(encoder_pair: Path) -> None:
     other = TOKENIZER | {"model": TOKENIZER["model"] | {"vocab": VOCABULARY | {"red": 9_999}}}
     (encoder_pair / "tokenizer.json").write_text(json.dumps(other))
     with pytest.raises(SearchError, match=r"cannot run on the 1 tokens .* check that the tokenizer belongs"):
