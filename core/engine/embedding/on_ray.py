@@ -189,8 +189,9 @@ def _connected(ray: Any, address: str) -> Generator[None]:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise EmbeddingError(
-            f"There is no Ray cluster at {address!r:.80} ({in_brief(error, 120)}): start one with `ray start "
-            "--head` and give the address that it prints, or use --ray local."
+            f"No Ray cluster at {address!r:.80} accepts this process ({in_brief(error, 120)}): "
+            "set RAY_AUTH_MODE=token if it asks for one, start one with `ray start --head`, or use "
+            "--ray local."
         ) from error
     try:
         yield

@@ -70,7 +70,7 @@ def test_a_stopped_run_is_resumed_by_one_process(spec, whole):
 
 @with_ray
 def test_a_cluster_that_does_not_answer(spec):
-    with pytest.raises(EmbeddingError, match=r"There is no Ray cluster at '127.0.0.1:1' .* --ray local"):
+    with pytest.raises(EmbeddingError, match=r"No Ray cluster at '127.0.0.1:1' .* --ray local"):
         list(embed_on_ray(spec, [spec.model], Cluster("127.0.0.1:1")))
 
 
