@@ -6,6 +6,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -106,6 +107,18 @@ def test_every_make_target_and_file_that_the_documentation_names_exists() -> Non
         )
         missing += [(page.name, path) for path in paths if not (ROOT / path).exists()]
     assert not missing
+
+
+def test_the_security_page_names_what_the_program_reads() -> None:
+    from ui.shell.permissions import Act
+
+    text = (ROOT / "SECURITY.md").read_text()
+    source = "".join(file.read_text() for part in ("core", "ui") for file in (ROOT / part).rglob("*.py"))
+    named = set(re.findall(r"EARTH_MAE_[A-Z]+", text))
+    assert named >= {"EARTH_MAE_PASSWORD", "EARTH_MAE_HOSTS", "EARTH_MAE_ALLOW", "EARTH_MAE_ONLINE"}
+    assert not {name for name in named if name not in source}
+    assert all(f"`{act}`" in text for act in get_args(Act))
+    assert "proxy_pass http" in text and "docs/threat-model.md" in text
 
 
 @pytest.mark.parametrize(

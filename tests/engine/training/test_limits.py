@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.engine.training.limits import _oversized, check_shared, memory_needed
+from core.engine.training import limits
+from core.engine.training.limits import _oversized, _paths_outside, check_shared, memory_needed
 from core.engine.training.runs import PRESETS, RunError, read_spec
 
 SMOKE = read_spec(PRESETS["smoke"])
@@ -50,11 +51,17 @@ def test_a_number_beyond_the_limits_of_a_page_is_refused(changed, sentence, tmp_
         check_shared(replace(SMOKE, **changed), tmp_path)
 
 
-def test_numbers_at_the_limits_are_accepted():
+def test_words_and_numbers_at_the_limits_are_accepted(tmp_path):
     sizes = (("depth", 64), ("embed_dim", 4096), ("img_size", 1024), ("num_heads", 65_536), ("odd", None))
-    words = (("norm", "a-plain_word"), ("log_each", True))
+    words = (("norm", "a-plain_word"), ("teacher", ""), ("log_each", True))
     spec = replace(SMOKE, steps=1_000_000, preview_every=2_000, sizes=sizes, objective=words)
     assert not list(_oversized(spec))
+    assert not list(_paths_outside(spec, tmp_path))
+
+
+def test_no_limit_is_above_what_was_measured_to_be_safe():
+    most = {"MOST_HOURS": 24, "MOST_PREVIEWS": 500, "MOST_STEPS": 10**6, "MEMORY_SHARE": 0.5}
+    assert all(0 < getattr(limits, name) <= value for name, value in most.items())
 
 
 @pytest.mark.parametrize(
@@ -64,6 +71,8 @@ def test_numbers_at_the_limits_are_accepted():
         ({"num_heads": 7}, "cannot be built with these sizes"),
         ({"img_size": 8, "patch_size": 16}, "img_size 8 with patch_size 16 cannot be trained here"),
         ({"img_size": 1024, "patch_size": 1, "embed_dim": 32}, "img_size 1024 with patch_size 1"),
+        ({"img_size": 256, "patch_size": 4, "embed_dim": 8192}, "img_size 256 with patch_size 4"),
+        ({"img_size": 256, "patch_size": 4, "decoder_embed_dim": 8192}, "img_size 256 with patch_size 4"),
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused_before_anything_is_built(sizes, sentence):

@@ -167,12 +167,13 @@ def test_ends_that_are_not_part_of_a_range_are_refused(kind, checks):
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("sides_px", [(7,), (2049,), (64,) * 33, 64]),
-        ("targets_px", [(7,), (4097,), (64,) * 33, 64]),
+        ("name", [5, None]),
+        ("sides_px", [(7,), (2049,), (64,) * 33, 64, [64]]),
+        ("targets_px", [(7,), (4097,), (100.5,), (64,) * 33, 64]),
         ("side_shares", [(0,), (1e7,), (1.0,) * 33, 1.0]),
         ("ratios", [(0,), (1,), (0.5,) * 33, 0.5]),
         ("betas", [(0.9,), (0.9, 0.95, 0.9), (-0.1, 0.9), (0.9, 1), 0.9]),
-        ("mask_kinds", [(), (("random", 1.0),) * 33, (("random",),), (("random", 1e7),), "random"]),
+        ("mask_kinds", [(), (("random", 1.0),) * 33, (("random",),), (("random", 1e7),), [("random", 1.0)]]),
         ("data", [(1,), ("a",) * 33, 7]),
         ("sizes", ["ab", (("depth",),), ((1, 2),), (5,)]),
         ("objective", ["ab", (("depth",),), ((1, 2),), (5,)]),
