@@ -154,6 +154,7 @@ def test_a_taken_name_and_a_full_server_are_refused(folder, launched, monkeypatc
     assert launched[0][launched[0].index("--hours") + 1] == "24"
     with pytest.raises(RunError, match="A run called first already exists"):
         page_runs.start_run("first", SMOKE)
+    assert page_runs.MAX_KEPT <= 60
     monkeypatch.setattr(page_runs, "MAX_KEPT", 1)
     with pytest.raises(RunError, match="already stores 1 runs, the maximum"):
         page_runs.start_run("second", SMOKE)
