@@ -2,8 +2,7 @@
 
     python docs/pictures.py [NAME ...]
 
-They go into docs/pictures. Names choose among the states of pages, such as `globe_place`, and retake only
-those.
+They go into docs/pictures. Names, such as `globe_place`, retake only those.
 """
 
 from __future__ import annotations
@@ -55,6 +54,10 @@ class State:
     size: tuple[int, int] = LAPTOP
     scheme: Literal["light", "dark"] = "light"
     use: Callable[[Page], object] = lambda _: None
+
+
+PAGES = {"home": "", "mask_lab": "Mask_Lab", "scale_lab": "Scale_Lab", "globe": "Globe"}
+"""Pages shown as they open. Other pages may show licensed imagery that is on this machine."""
 
 
 def go_to_kyoto(page: Page) -> None:
@@ -263,32 +266,28 @@ def main() -> None:
     folder = ROOT / "docs" / "pictures"
     folder.mkdir(exist_ok=True)
     sys.path.insert(0, str(ROOT))
-    if chosen := sys.argv[1:]:
-        if unknown := set(chosen) - set(STATES):
-            sys.exit(f"There is no state {', '.join(sorted(unknown))}. Choose among {', '.join(STATES)}.")
-        with serving() as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            for name in chosen:
-                take_state(browser, address, name, folder)
-        return
-    before_and_after(folder)
-    scale_sweep(folder)
-    # Other pages may show licensed imagery that is on this machine.
-    labs = ("Mask_Lab", "Scale_Lab", "Globe")
-    places = {"home": "/"} | {lab.lower(): f"/{lab}" for lab in labs}
+    names = [*PAGES, "painting", *STATES]
+    if unknown := set(sys.argv[1:]) - set(names):
+        sys.exit(f"There is no picture {', '.join(sorted(unknown))}. Choose among {', '.join(names)}.")
+    if not sys.argv[1:]:
+        before_and_after(folder)
+        scale_sweep(folder)
     with serving() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        for name, place in places.items():
-            page.goto(address + place)
-            settled(page)
-            # below PAINTED_PX, Home shows tiles whose licence asks for more than credit
-            shown = {"x": 0, "y": 0, "width": 1400, "height": PAINTED_PX if name == "home" else 1000}
-            page.screenshot(path=folder / f"{name}.png", clip=shown)
-            print(folder / f"{name}.png")
-        painting(page, address, folder)
-        for name in STATES:
-            take_state(browser, address, name, folder)
+        page.set_default_timeout(WAIT_MS)
+        for name in sys.argv[1:] or names:
+            if name in STATES:
+                take_state(browser, address, name, folder)
+            elif name == "painting":
+                painting(page, address, folder)
+            else:
+                page.goto(f"{address}/{PAGES[name]}")
+                settled(page)
+                # below PAINTED_PX, Home shows tiles whose licence asks for more than credit
+                shown = {"x": 0, "y": 0, "width": 1400, "height": PAINTED_PX if name == "home" else 1000}
+                page.screenshot(path=folder / f"{name}.png", clip=shown)
+                print(folder / f"{name}.png")
 
 
 if __name__ == "__main__":
