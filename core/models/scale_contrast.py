@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import Encoder, ModelInputError, Objective, TrainingBatch
-from .frequency import area, hidden_pixels
-from .image_teacher import TeacherLosses
+from .frequency import hidden_pixels
 from .layers.vit import gsd_positions, square_grid, take, transformer_blocks, xavier_linears
 from .registry import Family, register
 from .views import Colour, ImageView, crop_view, not_enlarged, recolour
@@ -192,10 +191,6 @@ class ScaleContrastObjective(Objective):
     has the res of its own pixels (`log_slope`: what res gains when a pixel grows e-fold, as under the policy
     log_gsd; 0: res is proportional to the GSD). Masks are not used. The whitening is measured when weights
     are written, on pictures as they are: recoloured ones would have colour count for less.
-
-    `teacher` adds the losses of core.models.image_teacher on the first view, weighted by `map_weight` and
-    `pooled_weight`: CLS and the mean of the tokens predict the teacher's pooled vector, the tokens its
-    feature map. The teacher sees that view with twice the pixels and its own colours.
     """
 
     target_scale = 2
@@ -213,9 +208,6 @@ class ScaleContrastObjective(Objective):
         projection_dim: int = 128,
         log_slope: float = 0.651,
         ridge: float = 0.001,
-        teacher: str = "",
-        map_weight: float = 0.5,
-        pooled_weight: float = 1.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -229,49 +221,34 @@ class ScaleContrastObjective(Objective):
             nn.Linear(hidden_dim, projection_dim),
         )
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
-        self.teacher_weights = {"map": map_weight, "pooled": pooled_weight}
-        self.teacher = TeacherLosses(teacher, 2 * network.embed_dim, network.embed_dim) if teacher else None
-
-    @property
-    def teacher_licence(self) -> str:
-        return self.teacher.teacher.licence if self.teacher is not None else ""
 
     def forward(self, batch: TrainingBatch, keep: Tensor | None) -> dict[str, Tensor]:  # noqa: ARG002
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.steps))
-        side = batch.images.shape[-1]
-        seen = self.crop_of(batch, generator, side if self.teacher is None else 2 * side)
-        first = ImageView(area(seen.images, side) if self.teacher is not None else seen.images, seen.res)
-        first = self.recoloured(first, generator)
-        second = self.recoloured(self.crop_of(batch, generator, side), generator)
-        losses = self.losses(first, second, seen.images)
+        first, second = self.view(batch, generator), self.view(batch, generator)
+        losses = self.losses(first, second)
         if self.training:
             self.steps += 1
         return losses
 
-    def crop_of(self, batch: TrainingBatch, generator: torch.Generator, side_px: int) -> ImageView:
-        """One crop of each picture at `side_px`, with the res of a view at the input's size."""
-        return crop_view(
+    def view(self, batch: TrainingBatch, generator: torch.Generator) -> ImageView:
+        """One crop of each picture at the input's size."""
+        assert isinstance(self.network, ScaleContrast)
+        card, side = self.network.card, batch.images.shape[-1]
+        span = not_enlarged(self.crop, side, batch.targets)
+        cut = crop_view(
             batch.targets,
             batch.res,
-            side_px,
+            side,
             generator,
-            span=not_enlarged(self.crop, batch.images.shape[-1], batch.targets),
+            span=span,
             flips=True,
             quarter_turns=True,
             log_slope=self.log_slope,
         )
+        return ImageView(recolour(cut.images, generator, self.colour, card.mean, card.std), cut.res)
 
-    def recoloured(self, view: ImageView, generator: torch.Generator) -> ImageView:
-        """A view in other colours."""
-        assert isinstance(self.network, ScaleContrast)
-        card = self.network.card
-        return ImageView(recolour(view.images, generator, self.colour, card.mean, card.std), view.res)
-
-    def losses(self, first: ImageView, second: ImageView, shown: Tensor | None = None) -> dict[str, Tensor]:
-        """The losses of two ready views; the teacher is shown the first as `shown` (b, 3, t, t).
-
-        Raises ModelInputError for a batch of one.
-        """
+    def losses(self, first: ImageView, second: ImageView) -> dict[str, Tensor]:
+        """The loss of two ready views. Raises ModelInputError for a batch of one."""
         network = self.network
         assert isinstance(network, ScaleContrast)
         if len(first.images) < 2:
@@ -282,13 +259,8 @@ class ScaleContrastObjective(Objective):
         tokens, _ = network.levels(
             torch.cat([first.images, second.images]), torch.cat([first.res, second.res]), None
         )
-        summary = torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=1)
-        losses = {"nce": nt_xent(self.head(summary), self.temperature)}
-        if self.teacher is not None and shown is not None:
-            count = len(first.images)
-            taught = self.teacher(summary[:count], tokens[:count, 1:], shown, network.card)
-            losses |= {name: self.teacher_weights[name] * loss for name, loss in taught.items()}
-        return losses
+        vectors = self.head(torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=1))
+        return {"nce": nt_xent(vectors, self.temperature)}
 
     @torch.no_grad()
     def finish(self, network: nn.Module, batches: Iterable[TrainingBatch]) -> None:
