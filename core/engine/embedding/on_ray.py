@@ -187,7 +187,12 @@ def _connected(ray: Any, address: str) -> Generator[None]:
             logging_level="ERROR",
             **({"include_dashboard": False} if address == LOCAL else {}),
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises plain ones
+        if address == LOCAL:
+            raise EmbeddingError(
+                f"Ray did not start on this machine ({in_brief(error)}): start the command again, or leave "
+                "out --ray: one process uses all cores and GPUs."
+            ) from error
         raise EmbeddingError(
             f"No Ray cluster at {address!r:.80} accepts this process ({in_brief(error, 120)}): "
             "set RAY_AUTH_MODE=token if it asks for one, start one with `ray start --head`, or use "

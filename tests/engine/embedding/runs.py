@@ -71,4 +71,4 @@ def run_worker(spec, share, killed_in=None):
         save(self, index, arrays, made_with)
 
     PendingBatches.save = save_or_die
-    assert list(embed_share(spec, [spec.model], share, wait_s=60))[-1].finished
+    assert list(embed_share(spec, [spec.model], share, wait_s=300))[-1].finished

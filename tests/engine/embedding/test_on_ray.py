@@ -195,6 +195,19 @@ def test_an_error_of_an_actor_ends_the_run_with_its_sentence(spec, monkeypatch):
     assert ray.events == ["local", "shutdown"]
 
 
+def test_a_ray_that_does_not_start(spec, whole, monkeypatch):
+    def init(**_):
+        raise Exception("The current node timed out during startup.")
+
+    InProcess(monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules["ray"], "init", init)
+        with pytest.raises(EmbeddingError, match=r"Ray did not start .*timed out.* or leave out --ray"):
+            list(embed_on_ray(spec, [MODEL], Cluster()))
+    finish(spec, resume=True)
+    assert table_bytes(spec.out) == whole
+
+
 def test_without_ray_nothing_is_written(spec, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert main(["embed", *spec.sources, "--out", spec.out, "--model", MODEL, "--ray", "local"]) != 0

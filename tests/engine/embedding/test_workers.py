@@ -70,13 +70,13 @@ def test_three_workers_of_which_one_is_killed(spec, whole):
     for process in (*workers, leader):  # workers may start before their leader
         process.start()
     try:
-        workers[0].join(60)
+        workers[0].join(300)
         assert workers[0].exitcode == -9
         assert list((Path(spec.out) / "_pending").glob(".*.part"))
         workers[0] = processes.Process(target=run_worker, args=(spec, shares[0]))
         workers[0].start()
         for process in (*workers, leader):
-            process.join(60)
+            process.join(300)
             assert process.exitcode == 0
     finally:
         for process in (*workers, leader):
