@@ -18,7 +18,7 @@ SPEC.loader.exec_module(pack)
 @pytest.fixture
 def tracked() -> None:
     if subprocess.run(["git", "rev-parse"], cwd=ROOT, capture_output=True, check=False).returncode:
-        pytest.skip("not a git checkout, so what belongs to the program is not known")
+        pytest.skip("not a git checkout, so tracked files are unknown")
 
 
 def test_the_program_comes_with_weights_and_without_tests(tracked: None, tmp_path: Path) -> None:

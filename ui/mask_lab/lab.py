@@ -60,7 +60,7 @@ def recipe(result: Reconstruction) -> None:
 
 
 def let_others_first(view: PageView) -> None:
-    """Wait while the pictures of other people are due before the scores and sections of this one."""
+    """Let the pictures of other people go before the scores and sections of this one."""
     place = st.empty()
     draw = position(lambda ahead: place.caption("The scores follow …" if ahead else " "))
     cached.after_pictures(view, state.session_id(), draw)

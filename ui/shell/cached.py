@@ -281,7 +281,7 @@ def verdict(
 
 
 def after_pictures(view: PageView, asker: str, on_place: Callable[[int], None] | None = None) -> None:
-    """Wait while pictures of other people are due, before what is shown below one's own is computed.
+    """Wait for the pictures of other people, which go before the scores and sections of this one.
 
     A newer request of `asker` replaces an older one (Superseded), and an error of `on_place` withdraws it.
     """

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...errors import in_brief
 from ..errors import TableError
 
 CODECS = frozenset(
@@ -210,5 +211,5 @@ def _zip_root(path: Path) -> str | None:
 
 
 def one_line(error: Exception) -> str:
-    """Return an error as one short line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
+    """Return an error and its type as one short line."""
+    return f"{type(error).__name__}: {in_brief(error, 140)}"

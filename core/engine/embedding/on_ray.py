@@ -187,7 +187,7 @@ def _connected(ray: Any, address: str) -> Generator[None]:
             logging_level="ERROR",
             **({"include_dashboard": False} if address == LOCAL else {}),
         )
-    except Exception as error:  # Ray raises plain ones
+    except Exception as error:  # Ray raises RuntimeError, ValueError and others without a common base
         if address == LOCAL:
             raise EmbeddingError(
                 f"Ray did not start on this machine ({in_brief(error)}): start the command again, or leave "
