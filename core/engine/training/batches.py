@@ -66,9 +66,17 @@ def draw_batch(
         for gsd, native in zip(crops.gsd_m, crops.native_gsd_m, strict=True)
     ]
     keep = _draw_masks(spec, rng, side // patch_px, count)[rank::world]
-    return Draw(
-        np.ascontiguousarray(crops.pixels.transpose(0, 3, 1, 2)), side, keep, np.array(res, np.float32)
-    )
+    pixels = crops.pixels.transpose(0, 3, 1, 2)
+    if spec.shuffled_bands:
+        order = _draw_band_orders(rng, count, pixels.shape[1], spec.shuffled_bands)[rank::world]
+        pixels = np.take_along_axis(pixels, order[:, :, None, None], axis=1)
+    return Draw(np.ascontiguousarray(pixels), side, keep, np.array(res, np.float32))
+
+
+def _draw_band_orders(rng: np.random.Generator, count: int, bands: int, share: float) -> NDArray[np.int64]:
+    """An order of the bands for each crop, (count, bands): random for a `share` of them, else as they are."""
+    kept = np.tile(np.arange(bands), (count, 1))
+    return np.where(rng.random((count, 1)) < share, rng.permuted(kept, axis=1), kept)
 
 
 def _draw_masks(spec: TrainSpec, rng: np.random.Generator, grid: int, count: int) -> NDArray[np.int64]:

@@ -45,8 +45,10 @@ class TrainSpec:
     `sides_px` is compared with (empty: what the objective asks for, twice the side for Scale-MAE); no crop is
     enlarged, so a side serves only sources that are as large as its target. `coarser` bounds how many times
     coarser than their files crops are (0: what each source allows). Under the policy training_range a source
-    counts as `native_factor` times coarser than its files. `optimizer` is adamw, or muon for the matrices of
-    transformer blocks and adamw for the rest. A run may continue from weights alone (`start_from`).
+    counts as `native_factor` times coarser than its files. A share of `shuffled_bands` of the crops has its
+    bands in another order, so that false colour is not new to the network. `optimizer` is adamw, or muon for
+    the matrices of transformer blocks and adamw for the rest. A run may continue from weights alone
+    (`start_from`).
     """
 
     name: str
@@ -73,6 +75,7 @@ class TrainSpec:
     policy: str = "log_gsd"
     native_factor: float = 1.0
     coarser: float = 0.0
+    shuffled_bands: float = 0.0
     optimizer: str = "adamw"
     start_from: str = ""
     checkpoint_minutes: float = 3.0

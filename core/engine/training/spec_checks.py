@@ -107,6 +107,7 @@ _CHECKS: tuple[Check, ...] = (
     ("policy", lambda v: v in _POLICIES, f"must be one of {', '.join(_POLICIES)}"),
     ("native_factor", lambda v: _number(0, 1000)(v) and v > 0, "must be above 0, at most 1000"),
     ("coarser", lambda v: v == 0 or _number(1, 1000)(v), "must be 0 or a number of at least 1"),
+    ("shuffled_bands", _number(0, 1), "must be a number from 0 to 1"),
     ("optimizer", lambda v: v in OPTIMIZERS, f"must be one of {', '.join(OPTIMIZERS)}"),
     ("checkpoint_minutes", _number(0, 1e6), "must be a number of 0 or more"),
     ("preview_every", _number(1, 10**8, whole=True), "must be a whole number of 1 or more"),

@@ -115,6 +115,15 @@ def test_two_processes_see_each_picture_of_a_step_once(spec, imagery):
     assert sorted(p.tobytes() for p in together) == sorted(p.tobytes() for p in whole.pixels)
 
 
+def test_a_share_of_the_crops_has_its_bands_in_another_order(spec, imagery):
+    plain = draw_batch(spec, imagery, 8, 2, 0)
+    mixed = draw_batch(replace(spec, shuffled_bands=0.5), imagery, 8, 2, 0)
+    np.testing.assert_array_equal(np.sort(mixed.pixels, axis=1), np.sort(plain.pixels, axis=1))
+    np.testing.assert_array_equal(mixed.keep, plain.keep)
+    changed = (mixed.pixels != plain.pixels).any(axis=(1, 2, 3))
+    assert 0 < changed.sum() < len(changed)
+
+
 def test_resuming_with_a_changed_spec_names_the_difference(tmp_path, spec, imagery):
     losses(spec, tmp_path, imagery, until=2)
     with pytest.raises(RunError, match=r"lr was 0\.002, now 0\.01"):
