@@ -49,14 +49,14 @@ app: $(APP_READY) ## start the app; PORT=9000 sets the port, HOST=0.0.0.0 serves
 	$(PY) -m streamlit run serve.py $(if $(PORT),--server.port $(PORT)) --server.address $(HOST) \
 	  --browser.serverAddress $(if $(filter 0.0.0.0 ::,$(HOST)),localhost,$(HOST))
 
-test: $(TESTS_READY) ## run the tests, those in a browser last; ARGS="-m slow" for the slow ones
+test: $(TESTS_READY) ## run the tests, those in a browser last; ARGS="-m thorough" or "-m slow" for the others
 ifdef ARGS
 	$(PY) -m pytest -rs $(ARGS)
 else
 	@failed=0; \
-	$(PY) -m pytest -rs -n 2 --dist loadfile -m "not slow and not browser" || failed=$$?; \
+	$(PY) -m pytest -rs -n 2 --dist loadfile --ignore=tests/browser || failed=$$?; \
 	[ $$failed != 2 ] || exit 2; \
-	$(PY) -m pytest -rs -m "browser and not slow" || failed=$$?; \
+	$(PY) -m pytest -rs tests/browser || failed=$$?; \
 	exit $$failed
 endif
 

@@ -18,6 +18,7 @@ import pytest
 
 from core.errors import ExplorerError
 from tests import hostile_files
+from tests.thorough import a_few
 
 SECONDS, MEGABYTES = 20, 300
 """What one file may take on a loaded machine; the limits allow 12 s of processor time."""
@@ -59,7 +60,7 @@ def test_there_are_more_than_a_hundred() -> None:
     assert max(map(len, contents)) < 6_000_000
 
 
-@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("name", a_few(WEIGHTS, 12))
 def test_weights(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The upload of weights; the command line and notebooks call the same function on the same bytes."""
     from core.models import load_checkpoint
@@ -75,7 +76,7 @@ def test_weights(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not [path for path in tmp_path.rglob("*") if path.name == "x"]
 
 
-@pytest.mark.parametrize("name", IMAGERY)
+@pytest.mark.parametrize("name", a_few(IMAGERY, 8))
 def test_imagery_in_the_mask_lab(name: str) -> None:
     from core.geo import TileSpec, Uploads
 
@@ -88,7 +89,7 @@ def test_imagery_in_the_mask_lab(name: str) -> None:
     refused(upload)
 
 
-@pytest.mark.parametrize("name", IMAGERY)
+@pytest.mark.parametrize("name", a_few(IMAGERY, 8))
 def test_my_imagery(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stored for a job and planned: files that are stored must be refused by the plan or by its tiles."""
     from core.engine.embedding.plan import make_plan
@@ -110,7 +111,7 @@ def test_my_imagery(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     refused(plan)
 
 
-@pytest.mark.parametrize("name", IMAGERY)
+@pytest.mark.parametrize("name", a_few(IMAGERY, 8))
 def test_imagery_on_the_command_line(name: str, tmp_path: Path) -> None:
     """The owner's own files are read in the process itself: cheap checks come before any pixel."""
     from core.geo import TileSpec, open_source
@@ -126,7 +127,7 @@ def test_imagery_on_the_command_line(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("untrusted", [True, False], ids=["upload", "command line"])
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", a_few(ODD))
 def test_odd_imagery_is_shown_or_refused(name: str, untrusted: bool, tmp_path: Path) -> None:
     from core.geo import Tile, TileSpec, open_source
 
@@ -140,7 +141,7 @@ def test_odd_imagery_is_shown_or_refused(name: str, untrusted: bool, tmp_path: P
             assert str(refusal).endswith(".")
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", a_few(TEXTS))
 def test_recipes_and_specs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from core.engine.training.runs import parse_spec, read_spec
     from core.evaluation.recipes import read_recipe

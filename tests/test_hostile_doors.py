@@ -19,6 +19,7 @@ from core.service.client import ServiceError
 from tests import hostile_files, hostile_labels, hostile_packs, hostile_tables
 from tests.service.test_service import Service
 from tests.test_hostile import bounded, refused
+from tests.thorough import a_few
 from ui.globe.panels.find_image import RECIPE
 from ui.shell import jobs, opened_tables
 
@@ -43,7 +44,7 @@ def test_there_are_more_than_a_hundred_different_files() -> None:
     assert all(len(kind) >= 20 for kind in kinds)
 
 
-@pytest.mark.parametrize("name", IMAGERY)
+@pytest.mark.parametrize("name", a_few(IMAGERY))
 def test_search_by_image(name: str) -> None:
     refused(lambda: embed_like(dict(ROW), IMAGERY[name], 10.0))
 
@@ -55,7 +56,7 @@ def service() -> Iterator[Service]:
     running.close()
 
 
-@pytest.mark.parametrize("name", IMAGERY)
+@pytest.mark.parametrize("name", a_few(IMAGERY))
 def test_the_http_service(name: str, service: Service) -> None:
     with bounded(), pytest.raises(ServiceError) as refusal:
         service.client.embed([IMAGERY[name]], gsd_m=10.0)
@@ -65,7 +66,7 @@ def test_the_http_service(name: str, service: Service) -> None:
     assert "\n" not in message and "Traceback" not in message
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", a_few(TABLES))
 def test_the_globes_upload_of_tables(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "JOBS", tmp_path)
     refused(
@@ -78,7 +79,7 @@ def test_the_globes_upload_of_tables(name: str, tmp_path: Path, monkeypatch: pyt
     assert not [path for path in tmp_path.rglob("*.parquet") if path.is_file()]
 
 
-@pytest.mark.parametrize("name", LABELS)
+@pytest.mark.parametrize("name", a_few(LABELS, 8))
 def test_labels(name: str, tmp_path: Path) -> None:
     """The Globe's upload, and the file that `core label` is given."""
     refused(lambda: read_labels(LABELS[name], f"../{name[:20]}.geojson"))
@@ -87,7 +88,7 @@ def test_labels(name: str, tmp_path: Path) -> None:
     refused(lambda: read_labels(path))
 
 
-@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("name", a_few(WEIGHTS))
 def test_weights_on_the_command_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / ("x.safetensors" if WEIGHTS[name][8:9] == b"{" else "x.pth")
     path.write_bytes(WEIGHTS[name])

@@ -21,6 +21,8 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need requirements-dev.txt")
 from playwright.sync_api import FloatRect, Locator, Page, Route, expect
 
+from tests.globe_tables import write_world
+
 ROOT = Path(__file__).parents[2]
 APPS = Path(__file__).parent / "apps"
 LOOPBACK = {"127.0.0.1", "localhost", "::1", ""}
@@ -103,6 +105,14 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
         process.wait(timeout=20)
 
 
+@pytest.fixture(scope="session")
+def with_table(serve: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The app beside a data folder with one table of 300 places."""
+    data = tmp_path_factory.mktemp("data")
+    write_world(data / "world of tests", 300)
+    return serve(ROOT / "serve.py", data=data)
+
+
 def _wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
@@ -124,7 +134,7 @@ def patient(page: Page) -> Page:
 
 def wait_until_rest(page: Page) -> None:
     """Wait until no run of the page is requested or in progress: what is drawn stays."""
-    page.wait_for_function(RESTS)
+    page.wait_for_function(RESTS, polling=100)
 
 
 def steady_box(element: Locator) -> FloatRect:

@@ -52,6 +52,7 @@ def test_another_model_takes_two_clicks(at: Callable[[str], Hand]) -> None:
     assert hand.clicks <= MOST
 
 
+@pytest.mark.thorough
 def test_what_a_model_is_good_at(at: Callable[[str], Hand]) -> None:
     hand = at("Mask_Lab")
     hand.button("About Scale-MAE Tiny")
@@ -60,6 +61,7 @@ def test_what_a_model_is_good_at(at: Callable[[str], Hand]) -> None:
     assert hand.clicks == 1
 
 
+@pytest.mark.thorough
 def test_own_picture(at: Callable[[str], Hand], tmp_path: Path) -> None:
     scene = write_raster(tmp_path / "my field.tif", waves(256, 256), "EPSG:32633", 5e6)
     hand = at("Mask_Lab")
@@ -71,6 +73,7 @@ def test_own_picture(at: Callable[[str], Hand], tmp_path: Path) -> None:
     assert hand.clicks <= MOST
 
 
+@pytest.mark.thorough
 def test_paint(at: Callable[[str], Hand]) -> None:
     hand = at("")
     hand.button("Show all patches")
@@ -80,6 +83,7 @@ def test_paint(at: Callable[[str], Hand]) -> None:
     assert hand.clicks <= MOST
 
 
+@pytest.mark.thorough
 def test_another_picture_on_home(at: Callable[[str], Hand]) -> None:
     hand = at("")
     hand.button("Bahama banks")
@@ -87,6 +91,7 @@ def test_another_picture_on_home(at: Callable[[str], Hand]) -> None:
     assert hand.clicks == 1
 
 
+@pytest.mark.thorough
 def test_export(at: Callable[[str], Hand]) -> None:
     hand = at("Mask_Lab")
     hand.click(hand.page.get_by_role("tab", name="Export"))
@@ -105,6 +110,7 @@ def test_look_alikes_of_a_named_town(at: Callable[[str], Hand]) -> None:
     assert hand.clicks == 1
 
 
+@pytest.mark.thorough
 def test_a_place_worth_seeing(at: Callable[[str], Hand]) -> None:
     hand = at("Globe")
     hand.button("Show me one")
@@ -112,6 +118,7 @@ def test_a_place_worth_seeing(at: Callable[[str], Hand]) -> None:
     assert hand.clicks == 1
 
 
+@pytest.mark.thorough
 def test_share_card(at: Callable[[str], Hand]) -> None:
     hand = at("Globe")
     with hand.page.expect_download() as saving:

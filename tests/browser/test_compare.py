@@ -58,6 +58,7 @@ def test_the_probe_reads_both_pictures(local_page: Page, stage: Locator) -> None
     ]
 
 
+@pytest.mark.thorough
 def test_flip_and_fade(local_page: Page, stage: Locator) -> None:
     right = stage.locator("img").nth(1)
     blink = local_page.get_by_role("button", name="Blink")

@@ -67,6 +67,7 @@ def exported(page: Page, name: str) -> str:
     return Path(waiting.value.path()).read_text()
 
 
+@pytest.mark.thorough
 def test_narrow_dark_page_shows_all_results(local_page: Page, place):
     local_page.emulate_media(color_scheme="dark")
     local_page.set_viewport_size({"width": 400, "height": 1000})
@@ -92,6 +93,7 @@ def test_results_are_filtered_compared_and_exported(local_page: Page, place):
     expect(local_page.get_by_text("Second minus first")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_duplicates_are_searched_on_request(local_page: Page, place):
     local_page.set_viewport_size({"width": 1400, "height": 1000})
     local_page.goto(place)
@@ -118,6 +120,7 @@ def test_new_results_appear_without_a_reload(local_page: Page, place):
     assert len(exported(local_page, "CSV").splitlines()) == before + 1
 
 
+@pytest.mark.thorough
 def test_a_new_installation_gives_a_first_result_of_its_own(local_page: Page, serve, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -143,6 +146,7 @@ def test_a_new_installation_gives_a_first_result_of_its_own(local_page: Page, se
     assert all(0.1 < float(row["value"]) < 1 for row in found)
 
 
+@pytest.mark.thorough
 def test_all_selected_models_are_visible_and_settings_are_closed(local_page: Page, place):
     local_page.set_viewport_size({"width": 1400, "height": 1000})
     local_page.goto(place)
@@ -156,6 +160,7 @@ def test_all_selected_models_are_visible_and_settings_are_closed(local_page: Pag
 
 
 @pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.thorough
 def test_legends_of_the_papers_do_not_cover_their_curves(local_page: Page, place, width):
     local_page.set_viewport_size({"width": width, "height": 1000})
     local_page.goto(place)

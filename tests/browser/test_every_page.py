@@ -10,7 +10,6 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.axe import in_variants, settled
 from tests.conftest import ROOT
-from tests.globe_tables import write_world
 
 pytestmark = pytest.mark.browser
 
@@ -70,21 +69,14 @@ USES: dict[str, tuple[str, Callable[[Page], None]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def address(serve: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> str:
-    data = tmp_path_factory.mktemp("data")
-    write_world(data / "world of tests", 300)
-    return serve(ROOT / "serve.py", data=data)
-
-
 @pytest.fixture
-def used(local_page: Page, address: str) -> Callable[[str], Page]:
+def used(local_page: Page, with_table: str) -> Callable[[str], Page]:
     """Open a page and use it once."""
 
     def open_and_use(name: str) -> Page:
         path, use = USES[name]
         local_page.set_viewport_size({"width": 1400, "height": 900})
-        local_page.goto(f"{address}/{path}")
+        local_page.goto(f"{with_table}/{path}")
         expect(local_page.locator(".page-drawn")).to_be_attached()
         settled(local_page)
         use(local_page)
@@ -111,7 +103,11 @@ def test_the_console_says_nothing(local_page: Page, used: Callable[[str], Page],
 
 
 @pytest.mark.parametrize(
-    "name", [name if name == "Globe" else pytest.param(name, marks=pytest.mark.slow) for name in USES]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.thorough if name == "Globe" else pytest.mark.slow)
+        for name in USES
+    ],
 )
 def test_axe_finds_no_violation(used: Callable[[str], Page], name: str) -> None:
     assert in_variants(used(name)) == {}

@@ -10,20 +10,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import steady_box, wait_until_rest
-from tests.globe_tables import write_world
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 MEASURES = Path(__file__).parent / "measures.js"
 PAGES = ("", "Mask_Lab", "Scale_Lab?sel=scales;count:3", "Globe", "Evaluate", "Train", "Learn?lesson=patches")
+FIRST = "Mask_Lab"
+"""The page that stands for all; the others are thorough."""
+ALL = [path if path == FIRST else pytest.param(path, marks=pytest.mark.thorough) for path in PAGES]
 MOST_SHIFT = 0.05
-
-
-@pytest.fixture(scope="module")
-def address(serve, tmp_path_factory) -> str:
-    data = tmp_path_factory.mktemp("data")
-    write_world(data / "world of tests", 300)
-    return serve(ROOT / "serve.py", data=data)
 
 
 def loaded(page: Page, url: str, width: int, scheme: str) -> Page:
@@ -33,17 +28,17 @@ def loaded(page: Page, url: str, width: int, scheme: str) -> Page:
     page.goto(url)
     expect(page.locator(".page-drawn")).to_be_attached()
     wait_until_rest(page)
-    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')", polling=100)
     page.wait_for_timeout(1000)  # what arrives late moves late
     return page
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (400, "dark")])
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", ALL)
 def test_a_page_keeps_still_and_can_be_read(
-    local_page: Page, address: str, path: str, width: int, scheme: str
+    local_page: Page, with_table: str, path: str, width: int, scheme: str
 ) -> None:
-    page = loaded(local_page, f"{address}/{path}", width, scheme)
+    page = loaded(local_page, f"{with_table}/{path}", width, scheme)
     assert page.evaluate("layoutShift()") < MOST_SHIFT
     assert page.evaluate("paleTexts()") == []
     levels = page.evaluate("headingLevels()")
@@ -53,9 +48,9 @@ def test_a_page_keeps_still_and_can_be_read(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_dialog_and_a_popover_can_be_read(local_page: Page, address: str, scheme: str) -> None:
-    page = loaded(local_page, f"{address}/Mask_Lab", 1400, scheme)
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
+def test_a_dialog_and_a_popover_can_be_read(local_page: Page, with_table: str, scheme: str) -> None:
+    page = loaded(local_page, f"{with_table}/Mask_Lab", 1400, scheme)
     page.get_by_role("button", name="About Scale-MAE Tiny").click()
     expect(page.get_by_text("Good at", exact=True)).to_be_visible()
     assert page.evaluate("paleTexts()") == []
@@ -66,14 +61,14 @@ def test_a_dialog_and_a_popover_can_be_read(local_page: Page, address: str, sche
     assert page.evaluate("paleTexts()") == []
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_no_request_of_a_page_fails(local_page: Page, address: str, path: str) -> None:
+@pytest.mark.parametrize("path", ALL)
+def test_no_request_of_a_page_fails(local_page: Page, with_table: str, path: str) -> None:
     failed: list[str] = []
     local_page.on(
         "response",
         lambda answer: failed.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
     )
-    page = loaded(local_page, f"{address}/{path}", 1400, "light")
+    page = loaded(local_page, f"{with_table}/{path}", 1400, "light")
     page.get_by_test_id("stSidebar").get_by_role(
         "link", name="Evaluate" if path == "Globe" else "Globe"
     ).click()
@@ -87,9 +82,9 @@ def test_no_request_of_a_page_fails(local_page: Page, address: str, path: str) -
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.slow
 def test_the_other_widths_and_grounds(
-    local_page: Page, address: str, path: str, width: int, scheme: str
+    local_page: Page, with_table: str, path: str, width: int, scheme: str
 ) -> None:
-    test_a_page_keeps_still_and_can_be_read(local_page, address, path, width, scheme)
+    test_a_page_keeps_still_and_can_be_read(local_page, with_table, path, width, scheme)
 
 
 def test_the_measures_see_what_is_wrong(local_page: Page) -> None:
@@ -107,8 +102,9 @@ def test_the_measures_see_what_is_wrong(local_page: Page) -> None:
     assert local_page.evaluate("layoutShift()") > MOST_SHIFT
 
 
-def test_the_table_of_numbers_stays_within_the_margin(local_page: Page, address: str) -> None:
-    page = loaded(local_page, f"{address}/Evaluate", 1400, "light")
+@pytest.mark.thorough
+def test_the_table_of_numbers_stays_within_the_margin(local_page: Page, with_table: str) -> None:
+    page = loaded(local_page, f"{with_table}/Evaluate", 1400, "light")
     table = steady_box(page.get_by_test_id("stDataFrame").first)
     title = steady_box(page.get_by_test_id("stHeading").first)
     assert table["x"] + table["width"] <= title["x"] + title["width"] + 1 <= 1400 - 30

@@ -70,7 +70,9 @@ def colourful(scene: Locator) -> int:
     return int((right.max(axis=2) - right.min(axis=2) > 70).sum())
 
 
-@pytest.mark.parametrize(("side", "x"), [("globe", 0.25), ("plane", 0.9)])
+@pytest.mark.parametrize(
+    ("side", "x"), [("globe", 0.25), pytest.param("plane", 0.9, marks=pytest.mark.thorough)]
+)
 def test_a_lasso_counts_what_python_counts(local_page: Page, scene: Locator, side: str, x: float) -> None:
     lasso(local_page, scene, x, 0.5, 100)
     state = state_with(local_page, kind="lasso", side=side)
@@ -107,6 +109,7 @@ def test_a_box_and_its_undo(local_page: Page, scene: Locator) -> None:
     assert state_with(local_page, kind="none")["count"] == 0
 
 
+@pytest.mark.thorough
 def test_cells_in_place_of_points_are_coloured_and_selected_as_they_are(
     local_page: Page, scene: Locator
 ) -> None:
@@ -130,6 +133,7 @@ def test_cells_in_place_of_points_are_coloured_and_selected_as_they_are(
     assert wrong == []
 
 
+@pytest.mark.thorough
 def test_colours_fill_the_map_and_blend_into_the_picture_of_the_earth(
     local_page: Page, serve: Callable[..., str]
 ) -> None:
@@ -163,6 +167,7 @@ def contrast(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     return float(np.abs(np.median(one, axis=(0, 1)) - np.median(other, axis=(0, 1))).max())
 
 
+@pytest.mark.thorough
 def test_full_screen_and_back(local_page: Page, scene: Locator) -> None:
     local_page.get_by_role("button", name="Full screen").click()
     local_page.wait_for_function("document.fullscreenElement !== null")
@@ -174,12 +179,14 @@ def test_full_screen_and_back(local_page: Page, scene: Locator) -> None:
     local_page.wait_for_function("document.fullscreenElement === null")
 
 
+@pytest.mark.thorough
 def test_a_lasso_around_nothing(local_page: Page, scene: Locator) -> None:
     lasso(local_page, scene, 0.53, 0.06, 15)
     assert state_with(local_page, kind="lasso")["count"] == 0
     expect(local_page.locator(".counted")).to_have_text("0 of 3,000 selected")
 
 
+@pytest.mark.thorough
 def test_python_selects_across_the_antimeridian(local_page: Page, scene: Locator) -> None:
     local_page.get_by_role("button", name="select Fiji").click()
     own = state_with(local_page, kind="box")["own"]
@@ -197,6 +204,7 @@ def test_a_lasso_drawn_across_the_antimeridian(local_page: Page, serve: Callable
     assert max(longitudes) > 180 or min(longitudes) < -180
 
 
+@pytest.mark.thorough
 def test_a_lasso_around_a_pole_takes_every_longitude(local_page: Page, serve: Callable[..., str]) -> None:
     scene = opened(local_page, serve("globe_server.py") + "/?at=0,-89.9")
     lasso(local_page, scene, 0.25, 0.5, 210)
@@ -269,6 +277,7 @@ def test_arrow_keys_plus_and_minus_move_the_globe_and_nothing_else(
     assert state_with(local_page)["plane"] == projection
 
 
+@pytest.mark.thorough
 def test_a_globe_wider_than_its_map_does_not_shade_the_projection(local_page: Page, scene: Locator) -> None:
     def projection() -> NDArray[np.uint8]:
         picture = np.asarray(Image.open(io.BytesIO(scene.screenshot())).convert("RGB"))
@@ -285,6 +294,7 @@ def test_a_globe_wider_than_its_map_does_not_shade_the_projection(local_page: Pa
     assert np.array_equal(projection(), before)
 
 
+@pytest.mark.thorough
 def test_many_keys_end_at_the_pole_and_at_the_limits_of_zoom(local_page: Page, scene: Locator) -> None:
     local_page.mouse.click(*at(scene, 0.25, 0.5))
     for key in ("ArrowUp", "ArrowRight", "-"):
@@ -298,6 +308,7 @@ def test_many_keys_end_at_the_pole_and_at_the_limits_of_zoom(local_page: Page, s
     assert rested(local_page, "c[3] === 11.5")[2] == 85
 
 
+@pytest.mark.thorough
 def test_keys_move_the_flat_map_and_the_projection(local_page: Page, scene: Locator) -> None:
     local_page.keyboard.press("Tab")
     local_page.get_by_role("button", name="Globe or flat").click()
@@ -311,6 +322,7 @@ def test_keys_move_the_flat_map_and_the_projection(local_page: Page, scene: Loca
     assert state_with(local_page)["kind"] in (None, "click", "none")
 
 
+@pytest.mark.thorough
 def test_cells_of_the_flat_map_stay_on_the_map(local_page: Page, serve: Callable[..., str]) -> None:
     scene = opened(local_page, serve("globe_server.py") + "/?draw=cells")
     local_page.get_by_role("button", name="Globe or flat").click()
@@ -330,6 +342,7 @@ def test_cells_of_the_flat_map_stay_on_the_map(local_page: Page, serve: Callable
     assert strong[100:-100, beside].sum() == 0
 
 
+@pytest.mark.thorough
 def test_a_click_during_a_flight_is_not_lost(local_page: Page, scene: Locator) -> None:
     for n in range(3):
         local_page.get_by_role("button", name=("fly to Europe", "fly to Fiji")[n % 2]).click()
@@ -342,6 +355,7 @@ def test_a_click_during_a_flight_is_not_lost(local_page: Page, scene: Locator) -
         state_with(local_page, kind="box")
 
 
+@pytest.mark.thorough
 def test_a_click_on_open_sea_names_the_place(local_page: Page, scene: Locator) -> None:
     local_page.mouse.click(*at(scene, 0.12, 0.5))
     state = state_with(local_page, kind="click", side="globe")
@@ -359,6 +373,7 @@ def test_python_receives_and_moves_the_camera(local_page: Page, scene: Locator) 
     )
 
 
+@pytest.mark.thorough
 def test_a_button_pressed_while_the_map_still_moves_is_not_lost(
     local_page: Page, serve: Callable[..., str]
 ) -> None:
@@ -371,6 +386,7 @@ def test_a_button_pressed_while_the_map_still_moves_is_not_lost(
     assert state_with(local_page, kind="box")["side"] == "globe"
 
 
+@pytest.mark.thorough
 def test_recolouring_sends_no_place_again(local_page: Page, scene: Locator) -> None:
     asked: list[str] = []
     local_page.on("request", lambda request: asked.append(request.url))
@@ -380,6 +396,7 @@ def test_recolouring_sends_no_place_again(local_page: Page, scene: Locator) -> N
     assert routes == ["colours"]
 
 
+@pytest.mark.thorough
 def test_keys_meant_for_the_map_do_not_reach_the_app(local_page: Page, scene: Locator) -> None:
     local_page.get_by_role("button", name="Move and click").focus()
     local_page.keyboard.press("l")
@@ -388,6 +405,7 @@ def test_keys_meant_for_the_map_do_not_reach_the_app(local_page: Page, scene: Lo
     expect(local_page.get_by_role("button", name="Move and click")).to_have_attribute("aria-pressed", "true")
 
 
+@pytest.mark.thorough
 def test_missing_points_are_reported(local_page: Page, serve: Callable[..., str]) -> None:
     local_page.goto(serve("globe_server.py") + "/?missing")
     expect(local_page.locator(".scene .message")).to_contain_text("reload the page")

@@ -131,6 +131,7 @@ def test_an_opened_table_fits_the_view(local_page: Page, address: str) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_results_are_visible_beside_the_maps(local_page: Page, address: str) -> None:
     scene = opened(local_page, f"{address}&place=place000000")
     local_page.set_viewport_size({"width": 1400, "height": 900})
@@ -147,6 +148,7 @@ def test_results_are_visible_beside_the_maps(local_page: Page, address: str) -> 
     assert right["y"] > left["y"] + left["height"] and left["width"] > 700
 
 
+@pytest.mark.thorough
 def test_explore_opens_the_table_and_scrolls_to_the_maps(
     local_page: Page, address: str, jobs_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +198,7 @@ def test_a_click_on_the_pacific_shows_its_tile_neighbours_and_reconstruction(
     expect(local_page).not_to_have_url(re.compile("place=place000000"))
 
 
+@pytest.mark.thorough
 def test_hovering_shows_the_tile_itself(local_page: Page, address: str) -> None:
     scene = opened(local_page, f"{address}&cam=g,-120,-45,2.5")
     box = steady_box(scene)
@@ -206,6 +209,7 @@ def test_hovering_shows_the_tile_itself(local_page: Page, address: str) -> None:
     assert re.fullmatch(r"/pictures/[\w-]{22}/\d+\.jpg", picture.get_attribute("src") or "")
 
 
+@pytest.mark.thorough
 def test_near_enough_points_become_their_tiles_and_a_tile_can_be_clicked(
     local_page: Page, address: str
 ) -> None:
@@ -256,6 +260,7 @@ def test_a_lasso_is_one_selection_for_browser_python_and_address(
     assert 0 < sum(moved) <= MOST_SOCKET_BYTES
 
 
+@pytest.mark.thorough
 def test_the_pictures_of_a_click_do_not_go_through_the_socket(local_page: Page, address: str) -> None:
     scene = opened(local_page, f"{address}&cam=g,-120,-45,2.5")
     moved = through_the_socket(local_page)
@@ -270,6 +275,7 @@ def test_the_pictures_of_a_click_do_not_go_through_the_socket(local_page: Page, 
     assert 0 < sum(moved) <= MOST_SOCKET_BYTES
 
 
+@pytest.mark.thorough
 def test_the_address_restores_colour_camera_and_selection(
     local_page: Page, address: str, table: EmbeddingTable
 ) -> None:
@@ -289,6 +295,7 @@ def test_the_address_restores_colour_camera_and_selection(
     }
 
 
+@pytest.mark.thorough
 def test_a_link_to_a_place_turns_the_globe_to_it(
     local_page: Page, address: str, table: EmbeddingTable
 ) -> None:
@@ -301,6 +308,7 @@ def test_a_link_to_a_place_turns_the_globe_to_it(
     assert np.allclose((float(lon), float(lat)), table.lonlat[row], atol=0.5)
 
 
+@pytest.mark.thorough
 def test_recolouring_by_likeness_sends_a_byte_a_point_and_back_and_undo_take_it_back(
     local_page: Page, address: str
 ) -> None:
@@ -322,6 +330,7 @@ def test_recolouring_by_likeness_sends_a_byte_a_point_and_back_and_undo_take_it_
     expect(legend.locator("summary")).not_to_have_text(likeness)
 
 
+@pytest.mark.thorough
 def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(
     local_page: Page, address: str, table: EmbeddingTable
 ) -> None:
@@ -352,6 +361,7 @@ def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(
     expect(local_page).to_have_url(re.compile("place=place"))
 
 
+@pytest.mark.thorough
 def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(
     local_page: Page, address: str
 ) -> None:
@@ -369,6 +379,7 @@ def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(
     }
 
 
+@pytest.mark.thorough
 def test_every_tab_opens_without_an_error(local_page: Page, address: str) -> None:
     """Off-host requests and script errors on any of them fail at the end of the test (`local_page`).
 

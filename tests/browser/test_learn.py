@@ -160,7 +160,7 @@ def test_a_lesson_by_keyboard_and_what_the_browser_remembers(
     expect(local_page.get_by_text("lessons done in this browser")).to_have_count(0)
 
 
-@pytest.mark.parametrize("name", ["patches", "globe"])
+@pytest.mark.parametrize("name", ["patches", pytest.param("globe", marks=pytest.mark.thorough)])
 def test_the_painter_and_the_map_by_keyboard(
     local_page: Page, serve: Callable[..., str], answers: Callable[..., Answer], name: str
 ) -> None:
@@ -229,6 +229,7 @@ def test_axe_finds_no_violation(local_page: Page, serve: Callable[..., str], les
     assert in_variants(page) == {}
 
 
+@pytest.mark.thorough
 def test_axe_notices_a_picture_without_a_name(page: Page) -> None:
     page.set_content("<html lang=en><title>A page</title><main><h1>A page</h1><img src=x></main></html>")
     assert [wrong.split(":")[0] for wrong in violations(page)] == ["image-alt"]

@@ -90,6 +90,7 @@ def test_a_move_of_the_slider_changes_picture_and_address_and_back_forward_and_r
     assert picture(lab) == after
 
 
+@pytest.mark.thorough
 def test_scores_follow_the_pictures(lab: Page) -> None:
     expect(lab.get_by_test_id("stDataFrame").first).to_be_visible()
     expect(lab.get_by_text("patches hidden").first).to_be_visible()
@@ -134,6 +135,7 @@ def test_an_upload_is_reconstructed_and_its_name_stays_out_of_paths(lab: Page, t
     assert address(lab)["tile"].startswith("upload/") and ".." not in address(lab)["tile"]
 
 
+@pytest.mark.thorough
 def test_a_file_that_is_not_a_picture_is_refused(lab: Page) -> None:
     lab.get_by_role("button", name="Salt ponds, Utah").click()
     lab.get_by_role("tab", name="Upload").click()
@@ -153,6 +155,7 @@ def test_pictures_come_down_as_a_zip_that_holds_the_recipe(lab: Page) -> None:
         assert Image.open(archive.open("combined.png")).size == (224, 224)
 
 
+@pytest.mark.thorough
 def test_wipe_compares_truth_and_prediction(lab: Page) -> None:
     lab.get_by_role("tab", name="Compare").click()
     expect(lab.get_by_text("Point at a pixel")).to_be_visible()
@@ -171,12 +174,14 @@ def test_wipe_compares_truth_and_prediction(lab: Page) -> None:
     expect(lab.get_by_text("Pinned: ")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_many_masks_grow_as_they_come(lab: Page) -> None:
     lab.get_by_role("tab", name="Uncertainty (Monte Carlo)").click()
     lab.get_by_role("button", name="Draw the masks").click()
     expect(lab.locator('[data-panel="spread-mean"]')).to_contain_text("16 of 16")
 
 
+@pytest.mark.thorough
 def test_own_weights_survive_a_reload_and_stay_private(lab: Page, browser: Browser) -> None:
     buffer = io.BytesIO()
     torch.manual_seed(0)

@@ -132,6 +132,7 @@ def test_tools_and_keys(local_page: Page, canvas: Locator) -> None:
     received(local_page, 196)
 
 
+@pytest.mark.thorough
 def test_the_lasso_takes_what_it_encloses(local_page: Page, canvas: Locator) -> None:
     canvas.focus()
     local_page.keyboard.press("l")
@@ -157,6 +158,7 @@ def test_painting_works_by_keyboard_alone(local_page: Page, canvas: Locator) -> 
     assert "hidden" in local_page.locator(".painter [aria-live]").inner_text()
 
 
+@pytest.mark.thorough
 def test_r_means_rectangle_here_and_does_not_rerun_the_app(local_page: Page, canvas: Locator) -> None:
     before = local_page.locator("code").inner_text()
     canvas.focus()
@@ -176,6 +178,7 @@ def shown(page: Page, hidden: int) -> None:
     expect(page.locator(".painter .share")).to_contain_text(f"{hidden} of 196")
 
 
+@pytest.mark.thorough
 def test_pythons_answer_to_a_picked_patch_is_shown_at_once_and_undone_in_one_step(
     local_page: Page, canvas: Locator
 ) -> None:
@@ -194,6 +197,7 @@ def test_pythons_answer_to_a_picked_patch_is_shown_at_once_and_undone_in_one_ste
         received(local_page, hidden)
 
 
+@pytest.mark.thorough
 def test_a_stroke_painted_while_python_answers_a_pick_loses_neither(
     local_page: Page, canvas: Locator
 ) -> None:
@@ -210,6 +214,7 @@ def test_a_stroke_painted_while_python_answers_a_pick_loses_neither(
     shown(local_page, 18)
 
 
+@pytest.mark.thorough
 def test_a_stroke_in_progress_continues_on_top_of_pythons_answer(local_page: Page, canvas: Locator) -> None:
     """Usually it answers during the stroke; on a busy machine before, which must look the same."""
     local_page.get_by_text("a picked patch hides its row").click()
@@ -230,6 +235,7 @@ def test_a_stroke_in_progress_continues_on_top_of_pythons_answer(local_page: Pag
     received(local_page, 14)
 
 
+@pytest.mark.thorough
 def test_a_mask_from_python_can_be_undone(local_page: Page, canvas: Locator) -> None:
     drag(local_page, canvas, (1, 1), (1, 4))
     own = received(local_page, 4)
@@ -251,6 +257,7 @@ def test_nothing_painted_while_python_works_is_lost(local_page: Page, canvas: Lo
     expect(local_page.locator(".painter .share")).to_contain_text("8 of 196")
 
 
+@pytest.mark.thorough
 def test_painting_works_by_touch(
     browser_type_launch_args: object, browser: object, serve: Callable[..., str]
 ) -> None:
@@ -345,6 +352,7 @@ DO = """
 
 
 @pytest.mark.parametrize("answered", ["before the stroke", "during the stroke"])
+@pytest.mark.thorough
 def test_the_count_includes_the_stroke_under_way_whenever_python_answers(
     page: Page, component_url: str, answered: str
 ) -> None:

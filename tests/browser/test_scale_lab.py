@@ -15,10 +15,12 @@ def errors_shown(page: Page, count: int) -> None:
     expect(page.locator("[data-panel$='-error']")).to_have_count(count)
 
 
-@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("width", [1400, pytest.param(400, marks=pytest.mark.thorough)])
 def test_rows_and_patches_from_a_link(local_page: Page, serve, width: int):
     local_page.set_viewport_size({"width": width, "height": 900})
-    local_page.goto(f"{serve(ROOT / 'app.py')}/Scale_Lab?model=scale_mae_tiny&sel=scales;count:3;row:2;col:3")
+    local_page.goto(
+        f"{serve(ROOT / 'serve.py')}/Scale_Lab?model=scale_mae_tiny&sel=scales;count:3;row:2;col:3"
+    )
     errors_shown(local_page, 3)
     expect(local_page.get_by_text("own scale")).to_be_visible()
     local_page.get_by_role("tab", name="Patches").click()
@@ -35,7 +37,9 @@ def test_rows_and_patches_from_a_link(local_page: Page, serve, width: int):
 
 def test_a_click_on_a_patch_moves_everything_and_the_link(local_page: Page, serve):
     local_page.set_viewport_size({"width": 1400, "height": 900})
-    local_page.goto(f"{serve(ROOT / 'app.py')}/Scale_Lab?model=scale_mae_tiny&sel=scales;count:2&tab=Patches")
+    local_page.goto(
+        f"{serve(ROOT / 'serve.py')}/Scale_Lab?model=scale_mae_tiny&sel=scales;count:2&tab=Patches"
+    )
     plot = local_page.locator(".js-plotly-plot .nsewdrag").first
     expect(plot).to_be_attached()
     plot.scroll_into_view_if_needed()

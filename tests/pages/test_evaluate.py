@@ -12,6 +12,7 @@ from core.evaluation.recipes import recipe_toml
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
 from core.evaluation.subjects import ColourHistogram
+from tests.thorough import a_few
 
 PAGE = "pages/4_Evaluate.py"
 
@@ -102,6 +103,7 @@ def test_evaluation_runs_in_the_background_and_its_results_appear(open_page, own
     assert len(app.dataframe[0].value) == 1
 
 
+@pytest.mark.thorough
 def test_three_papers_section_shows_the_command_until_a_claim_was_tested(open_page, tmp_path, monkeypatch):
     from core.evaluation.claims import STATEMENTS, write_claim
     from tests.evaluation.test_claims import claim
@@ -125,6 +127,7 @@ def test_three_papers_section_shows_the_command_until_a_claim_was_tested(open_pa
     assert not app.exception and "cannot be read" in app.error[0].value
 
 
+@pytest.mark.thorough
 def test_segmentation_is_compared_with_another_model(open_page, own_cache, tmp_path):
     from core.engine.training.segment import train_head
     from tests.evaluation.conftest import FakeNetwork
@@ -242,7 +245,9 @@ def many(app, label):
     return next(box for box in app.multiselect if box.label == label)
 
 
-@pytest.mark.parametrize("protocol", ["knn", "probe", "few-shot", "sweep", "reconstruction", "segmentation"])
+@pytest.mark.parametrize(
+    "protocol", a_few(["knn", "probe", "few-shot", "sweep", "reconstruction", "segmentation"], 2)
+)
 def test_default_settings_are_those_of_the_protocol(open_page, shared_data, started, protocol):
     from core.evaluation.plan import SCALE_SERIES
 
@@ -393,6 +398,7 @@ def test_downloaded_recipe_runs_again_and_is_compared(open_page, own_cache, own_
     assert "The recipe was followed in every setting" in text and f"{stored[0].value:.4f}" in text
 
 
+@pytest.mark.thorough
 def test_recipe_of_a_fill_runs_again(open_page, own_cache, own_data, at_once):
     from tests.evaluation.conftest import FakeNetwork
 
@@ -431,6 +437,7 @@ def test_invalid_recipe_is_refused_and_reaches_no_file(open_page, own_data, star
     assert "Run it again" not in [button.label for button in app.button] and not started
 
 
+@pytest.mark.thorough
 def test_unexpected_error_of_an_evaluation_is_shown_and_it_can_be_resumed(
     open_page, own_data, at_once, monkeypatch
 ):
@@ -534,6 +541,7 @@ def test_class_names_wrap_between_their_words():
     assert short_name("Forest") == "Forest"
 
 
+@pytest.mark.thorough
 def test_only_the_starter_stops_an_evaluation_on_a_shared_server(open_page, own_cache, monkeypatch):
     from ui.evaluate import evaluations
     from ui.shell import ownership

@@ -14,6 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.globe_tables import write_world
+from tests.thorough import a_few
 
 PAGE = "pages/3_Globe.py"
 Open = Callable[..., AppTest]
@@ -77,6 +78,7 @@ def test_place_shows_neighbours_reconstruction_and_links_to_labs(data: Path, ope
     assert "Reconstruction" in text_of(app)
 
 
+@pytest.mark.thorough
 def test_mask_lab_opens_at_the_place(data: Path, open_page: Open) -> None:
     app = open_page(PAGE, place="place000000", mask="block-50-s3-z0")
     app.button(key="open in Mask Lab").click().run()
@@ -87,6 +89,7 @@ def test_mask_lab_opens_at_the_place(data: Path, open_page: Open) -> None:
     assert param(app, "mask") == "block-50-s3"
 
 
+@pytest.mark.thorough
 def test_mask_chosen_on_the_page_goes_into_the_address(data: Path, open_page: Open) -> None:
     app = open_page(PAGE, place="place000000")
     app.selectbox(key="w:kind").set_value("stripes").run()
@@ -105,7 +108,7 @@ def test_click_on_a_neighbour_selects_it(data: Path, open_page: Open) -> None:
     assert param(app, "place") == "place000000"
 
 
-@pytest.mark.parametrize("by", ["groups", "similar", "column:recon_loss_low", "column:gsd_m"])
+@pytest.mark.parametrize("by", a_few(["groups", "similar", "column:recon_loss_low", "column:gsd_m"], 1))
 def test_a_link_restores_the_colours(data: Path, open_page: Open, by: str) -> None:
     app = no_exception(open_page(PAGE, place="place000001", by=by))
     assert not app.error
@@ -125,6 +128,7 @@ def test_a_stale_address_undoes_nothing(data: Path, open_page: Open) -> None:
     assert (param(app, "by"), param(app, "rows")) == ("groups", "15000m")
 
 
+@pytest.mark.thorough
 def test_undo_is_written_to_a_stale_address(
     data: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +191,7 @@ def test_table_without_locations_shows_its_projection(data: Path, open_page: Ope
     assert not app.error
 
 
+@pytest.mark.thorough
 def test_nan_and_zero_vectors_are_counted_and_excluded(data: Path, open_page: Open) -> None:
     vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     vectors[3], vectors[7] = np.nan, 0
@@ -198,6 +203,7 @@ def test_nan_and_zero_vectors_are_counted_and_excluded(data: Path, open_page: Op
     assert "choose another" in text_of(app)
 
 
+@pytest.mark.thorough
 def test_duplicate_places_are_marked(data: Path, open_page: Open) -> None:
     vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     vectors[20:] = vectors[:20]
@@ -224,6 +230,7 @@ def test_invalid_table_file_is_refused(data: Path, open_page: Open) -> None:
     assert app.error and "trap" in app.error[0].value
 
 
+@pytest.mark.thorough
 def test_mixed_models_are_shown_one_at_a_time(data: Path, open_page: Open) -> None:
     names = ["one"] * 150 + ["other"] * 150
     write_world(data / "mixed", 300, model=names)
@@ -247,5 +254,6 @@ def test_empty_lasso_and_lasso_across_the_antimeridian(data: Path, open_page: Op
     assert param(app, "area") == f"gb{across}"
 
 
+@pytest.mark.thorough
 def test_missing_table_is_replaced_by_another(data: Path, open_page: Open) -> None:
     assert "is not available" in text_of(no_exception(open_page(PAGE, table="elsewhere")))

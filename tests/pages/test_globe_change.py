@@ -50,6 +50,7 @@ def test_the_changed_places_come_first_and_can_colour_the_maps(open_page: Open) 
 
 
 @pytest.mark.usefixtures("later")
+@pytest.mark.thorough
 def test_equal_tables_show_no_change(open_page: Open, later: Path) -> None:
     table = open_table(later / "world")
     assert np.isfinite(table.vectors).all()

@@ -17,6 +17,7 @@ from core.atlas.schema import TableInfo
 from core.atlas.store.shards import write_table
 from tests.pages.test_globe import PAGE, formats, no_exception, param, plain, text_of
 from tests.pages.test_globe_label_file import csv_of
+from tests.thorough import a_few
 
 Open = Callable[..., AppTest]
 
@@ -49,7 +50,8 @@ def test_a_place_name_flies_there_and_finds_similar_places(open_page: Open) -> N
 
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize(
-    ("text", "sentence"), [("Qwertzuiop", "not among the 24,000 towns"), ("91, 181", "not a place on Earth")]
+    ("text", "sentence"),
+    a_few([("Qwertzuiop", "not among the 24,000 towns"), ("91, 181", "not a place on Earth")], 1),
 )
 def test_unknown_place_names_are_reported(open_page: Open, text: str, sentence: str) -> None:
     app = find(no_exception(open_page(PAGE, tab="Find")), text)
@@ -57,6 +59,7 @@ def test_unknown_place_names_are_reported(open_page: Open, text: str, sentence: 
     assert len(found(find(app, "46.5, 7.9"))) == 12
 
 
+@pytest.mark.thorough
 def test_a_class_of_the_labels_is_found_by_its_name(data: Path, open_page: Open) -> None:
     app = no_exception(open_page(PAGE, tab="Label"))
     next(way for way in app.segmented_control if way.key == "label way").set_value("From a file")
@@ -110,6 +113,7 @@ def test_results_refine_the_search_as_examples(open_page: Open) -> None:
 
 
 @pytest.mark.usefixtures("data")
+@pytest.mark.thorough
 def test_selection_is_a_query_and_a_limit(open_page: Open) -> None:
     from earth_mae_components import encode_polygon
 
@@ -128,6 +132,7 @@ def test_selection_is_a_query_and_a_limit(open_page: Open) -> None:
 
 
 @pytest.mark.usefixtures("data")
+@pytest.mark.thorough
 def test_conditions_in_sql(open_page: Open) -> None:
     app = no_exception(open_page(PAGE, tab="Find", search="filter:centre_lat > 40"))
     assert "rows match" in text_of(app) and param(app, "by") == "painted"
@@ -217,12 +222,14 @@ def test_a_picture_and_a_part_are_compared_with_rows_of_the_default_model(
     assert app.error and not found(app)
 
 
+@pytest.mark.thorough
 def test_a_table_without_locations_is_reported(data: Path, open_page: Open) -> None:
     plain(data, "nowhere")
     app = find(no_exception(open_page(PAGE, table="nowhere", tab="Find")), "Rome")
     assert "does not say where its rows are" in text_of(app)
 
 
+@pytest.mark.thorough
 def test_duplicates_are_marked(data: Path, open_page: Open) -> None:
     vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     vectors[5] = vectors[6] = vectors[0]

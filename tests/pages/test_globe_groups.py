@@ -12,6 +12,7 @@ from streamlit.testing.v1.element_tree import Toggle
 
 from tests.globe_tables import write_other
 from tests.pages.test_globe import PAGE, formats, no_exception, param, plain, text_of
+from tests.thorough import a_few
 
 Open = Callable[..., AppTest]
 
@@ -47,13 +48,14 @@ def test_groups_are_shown_coloured_and_linked(open_page: Open) -> None:
 
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize(
-    ("way", "words"), [("density", "cosine distance to the 10th"), ("low", "reconstruction loss")]
+    ("way", "words"), a_few([("density", "cosine distance to the 10th"), ("low", "reconstruction loss")], 1)
 )
 def test_outliers(open_page: Open, way: str, words: str) -> None:
     app = no_exception(open_page(PAGE, tab="Groups", groups=way))
     assert words in text_of(app) and strips(app, f"outliers {way}") == 24 and param(app, "groups") == way
 
 
+@pytest.mark.thorough
 def test_only_density_outliers_without_stored_losses(data: Path, open_page: Open) -> None:
     plain(data, "bare")
     app = no_exception(open_page(PAGE, table="bare", tab="Groups", groups="both"))
@@ -76,6 +78,7 @@ def test_two_networks_on_the_same_places(data: Path, open_page: Open) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_partial_agreement_over_the_shared_places(data: Path, open_page: Open) -> None:
     write_other(data / "noisy", data / "world", 0.2, slice(0, 200))
     app = no_exception(open_page(PAGE, tab="Compare", table="world"))
@@ -83,6 +86,7 @@ def test_partial_agreement_over_the_shared_places(data: Path, open_page: Open) -
     assert strips(app, "compare Least agreement") == 8
 
 
+@pytest.mark.thorough
 def test_tables_without_shared_places_are_named_and_not_offered(data: Path, open_page: Open) -> None:
     app = no_exception(open_page(PAGE, tab="Compare", table="world"))
     assert "embed the same imagery with each" in text_of(app) and "Not listed" not in text_of(app)

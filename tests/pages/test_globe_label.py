@@ -74,6 +74,7 @@ def test_contradictory_marks_are_reported_and_colour_nothing(
 
 
 @pytest.mark.usefixtures("data")
+@pytest.mark.thorough
 def test_undo_and_start_over(open_page: Open, sheets: Path) -> None:
     app = marked(open_page(PAGE, tab="Label"), 1, 1)
     no_exception(app.button(key="label undo").click().run())
@@ -84,6 +85,7 @@ def test_undo_and_start_over(open_page: Open, sheets: Path) -> None:
 
 
 @pytest.mark.usefixtures("data")
+@pytest.mark.thorough
 def test_a_link_restores_marks_and_changes_go_to_a_copy(open_page: Open, sheets: Path) -> None:
     first = marked(open_page(PAGE, tab="Label"), 1, 1)
     key = param(first, "labels")
@@ -117,6 +119,7 @@ def test_selected_place_can_be_marked_and_unmarked(open_page: Open) -> None:
 
 
 @pytest.mark.usefixtures("data", "sheets")
+@pytest.mark.thorough
 def test_marks_on_rows_that_are_not_shown_are_counted(open_page: Open) -> None:
     app = marked(open_page(PAGE, tab="Label"))
     app.selectbox(key="w:globe GSD").set_value(15_000.0).run()

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.globe_tables import write_world
+from tests.thorough import a_few
 from ui.shell.state import GLOBE_PARAMS
 
 Open = Callable[..., AppTest]
@@ -83,13 +84,14 @@ def test_no_page_renders_markup_of_a_link(open_page: Open, path: str | None) -> 
     assert not raw(open_page(path, **dict.fromkeys(VIEW, PICTURE)))
 
 
-@pytest.mark.parametrize("name", sorted(GLOBE_PARAMS))
+@pytest.mark.parametrize("name", a_few(sorted(GLOBE_PARAMS), 2))
 def test_globe_renders_no_markup_of_a_link(open_page: Open, data: Path, name: str) -> None:
     tab = {"search": "Find", "labels": "Label", "groups": "Groups", "with": "Compare"}.get(name, "Find")
     for value in (PICTURE, f"filter:{PICTURE}", f"place:{PICTURE}") if name == "search" else (PICTURE,):
         assert not raw(open_page("pages/3_Globe.py", tab=tab, **{name: value}))
 
 
+@pytest.mark.thorough
 def test_globe_renders_no_markup_of_a_table(
     open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

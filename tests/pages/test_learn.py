@@ -119,5 +119,6 @@ def test_a_place_is_asked_for_by_name(open_page):
     assert "Your prediction: Gobi desert" in text and "km from Gobi desert" in text
 
 
+@pytest.mark.thorough
 def test_other_networks_can_be_chosen():
     assert {"scale_mae_tiny", "mae_tiny", "sdmae_tiny"} <= set(results.models())

@@ -3,6 +3,7 @@ import pytest
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
 
 from core.masking import mask_from_text
+from tests.thorough import a_few
 
 LAB = "pages/1_Mask_Lab.py"
 
@@ -63,7 +64,9 @@ def test_a_stale_address_undoes_nothing(open_page):
 
 
 @pytest.mark.parametrize(
-    "params", [{"policy": "manual-0.001"}, {"policy": "manual-200000.0"}, {"mask": "blob-50-s1-z20"}], ids=str
+    "params",
+    a_few([{"policy": "manual-0.001"}, {"policy": "manual-200000.0"}, {"mask": "blob-50-s1-z20"}], 1),
+    ids=str,
 )
 def test_values_beyond_the_range_of_a_control_are_kept(open_page, params):
     app = open_page(LAB, **params)
@@ -75,6 +78,7 @@ def test_values_beyond_the_range_of_a_control_are_kept(open_page, params):
     }
 
 
+@pytest.mark.thorough
 def test_unconfirmed_widgets_are_sent_their_value_again(open_page, monkeypatch):
     """A click during the first run interrupts it; its widgets would start at their minimum."""
     app = open_page(LAB, mask="random-60-s4")
@@ -111,20 +115,23 @@ def test_a_link_restores_the_page_bit_for_bit(open_page, pictures):
 
 @pytest.mark.parametrize(
     "params",
-    [
-        {"mask": "random-175"},
-        {"mask": "cells-14x14-@@"},
-        {"model": "../../etc/passwd"},
-        {"model": "nobody"},
-        {"tile": "nowhere/at/all"},
-        {"gsd": "-1"},
-        {"gsd": "nan"},
-        {"win": "1,2,3"},
-        {"at": "500,500"},
-        {"policy": "manual-0"},
-        {"size": "99999999999"},
-        {"x": "1"},
-    ],
+    a_few(
+        [
+            {"mask": "random-175"},
+            {"mask": "cells-14x14-@@"},
+            {"model": "../../etc/passwd"},
+            {"model": "nobody"},
+            {"tile": "nowhere/at/all"},
+            {"gsd": "-1"},
+            {"gsd": "nan"},
+            {"win": "1,2,3"},
+            {"at": "500,500"},
+            {"policy": "manual-0"},
+            {"size": "99999999999"},
+            {"x": "1"},
+        ],
+        3,
+    ),
 )
 def test_invalid_links_give_a_warning_and_a_working_page(open_page, params):
     app = open_page(LAB, **params)
@@ -142,7 +149,8 @@ def test_a_link_to_another_users_upload_is_reported(open_page, tile):
 
 
 @pytest.mark.parametrize(
-    "params", [{"win": "900000,0,50,50"}, {"tile": "samples/nothing"}, {"gsd": "1000000"}, {"at": "100,10"}]
+    "params",
+    a_few([{"win": "900000,0,50,50"}, {"tile": "samples/nothing"}, {"gsd": "1000000"}, {"at": "100,10"}], 1),
 )
 def test_unreadable_tiles_are_reported(open_page, params):
     app = open_page(LAB, **params)
@@ -150,6 +158,7 @@ def test_unreadable_tiles_are_reported(open_page, params):
     assert len(app.error) >= 1 and "Traceback" not in app.error[0].value
 
 
+@pytest.mark.thorough
 def test_every_mask_kind_and_extreme_ratios(open_page):
     from core.masking import KINDS
 
@@ -175,7 +184,8 @@ def test_another_model_brings_its_default_policy(open_page, pictures):
 
 
 @pytest.mark.parametrize(
-    "tab", ["Errors", "Compare", "Uncertainty (Monte Carlo)", "Masking-ratio sweep", "Models", "Export"]
+    "tab",
+    a_few(["Errors", "Compare", "Uncertainty (Monte Carlo)", "Masking-ratio sweep", "Models", "Export"], 2),
 )
 def test_every_tab_opens(open_page, tab):
     app = open_page(LAB, tab=tab)

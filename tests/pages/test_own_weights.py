@@ -14,6 +14,7 @@ from core.files import file_sha256
 from core.models import create, default_reconstructor
 from tests.models import test_program_encoder as programs
 from tests.models.checkpoints.test_hostile import HOSTILE, scale_mae
+from tests.thorough import a_few
 from ui.shell import weights
 from ui.shell.session_store import SessionStore
 
@@ -135,6 +136,7 @@ def test_removal_frees_disk_memory_and_caches(open_page, files, store):
     assert not any(key in map(str, entry) for entry in cached._reconstructions()._results)
 
 
+@pytest.mark.thorough
 def test_positional_encoding_of_an_unnamed_encoder_is_asked_for(open_page, files, store):
     app = upload(open_page(LAB), (files / "encoder.pth").read_bytes())
     assert not app.exception and not app.error
@@ -177,6 +179,7 @@ def test_hostile_files_are_refused_on_the_page(open_page, store, tmp_path, monke
     assert not app.error and picked(app).startswith("upload-")
 
 
+@pytest.mark.thorough
 def test_markup_in_a_file_name_is_shown_as_text(open_page, files, store):
     app = upload(open_page(LAB), (files / "whole.pth").read_bytes(), "<b>x</b> :red[y] $z$.pth")
     assert not app.exception
@@ -194,7 +197,7 @@ def exported_file(kind: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["onnx", "pt2"])
+@pytest.mark.parametrize("kind", a_few(["onnx", "pt2"], 1))
 def test_an_exported_network_is_loaded_and_described_as_embed_only(open_page, store, tmp_path, kind):
     path = exported_file(kind, tmp_path)
     app = upload(open_page(LAB), path.read_bytes(), path.name)

@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest
 
+from tests.thorough import a_few
 from ui.scale_lab.choices import Choices, choices_from
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,7 @@ def rows(test):
     return [m.value for m in test.markdown if "patches" in m.value and " · fed " in m.value]
 
 
-@pytest.mark.parametrize("hold", ["ground", "pixels"])
+@pytest.mark.parametrize("hold", a_few(["ground", "pixels"], 1))
 def test_rows_describe_the_input(hold):
     test = lab(model="scale_mae_tiny", sel=f"scales;hold:{hold};count:3")
     assert not test.exception and not test.error
@@ -35,6 +36,7 @@ def test_rows_describe_the_input(hold):
     assert "".join(test.query_params["sel"]).startswith("scales")
 
 
+@pytest.mark.thorough
 def test_all_sixteen_scales_stay_within_the_picture():
     from core.engine.inputs import read_ground
     from core.engine.scales import ScaleSpec, ladder
@@ -96,8 +98,8 @@ def test_patches_tab_computes_only_what_a_control_affects(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("model", ["tinymim_tiny", "scale_contrast_tiny"])
-@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize("model", a_few(["tinymim_tiny", "scale_contrast_tiny"], 1))
+@pytest.mark.parametrize("tab", a_few(TABS, 1))
 def test_a_network_without_decoder_shows_inputs_and_embeddings(model, tab):
     test = lab(model=model, tab=tab, sel="scales;count:3")
     assert not test.exception and not test.error
@@ -111,7 +113,7 @@ def test_a_network_without_decoder_shows_inputs_and_embeddings(model, tab):
     assert heading is None or heading in [m.value for m in test.markdown]
 
 
-@pytest.mark.parametrize("tab", [tab for tab in TABS if tab not in ("Rows", "Curves")])
+@pytest.mark.parametrize("tab", a_few([tab for tab in TABS if tab not in ("Rows", "Curves")], 2))
 def test_every_tab_opens(tab):
     test = lab(model="scale_mae_tiny", tab=tab, sel="scales;count:2;row:3;col:4;block:1;head:0")
     assert not test.exception and not test.error
@@ -146,6 +148,7 @@ def test_accuracy_over_scales_is_computed_on_request_and_cached(tmp_path, monkey
     assert any("Weighted kNN on 24 test images" in caption.value for caption in test.caption)
 
 
+@pytest.mark.thorough
 def test_choices_carry_over_to_the_other_lab():
     test = lab(model="scale_mae_tiny", mask="block-50-s3", sel="scales;count:2")
     for page in ("pages/1_Mask_Lab.py", "pages/2_Scale_Lab.py"):
@@ -195,6 +198,7 @@ def test_the_verdict_on_the_page_agrees_with_its_table():
         assert ("hardly" in verdict) == (spread < TIE_DB)
 
 
+@pytest.mark.thorough
 def test_the_animation_moves_through_the_scales():
     test = lab(model="scale_mae_tiny", tab="Animation", sel="scales;count:3")
     slider = next(

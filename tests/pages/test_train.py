@@ -260,6 +260,7 @@ def test_only_the_starter_stops_a_run_on_a_server_for_others(folder, launched, m
 @pytest.mark.skipif(
     sample_folder() is None, reason="localtileserver, which carries the rasters, is not installed"
 )
+@pytest.mark.thorough
 def test_smoke_preset_trains_on_the_sample_rasters(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("EARTH_MAE_DATA", str(tmp_path / "nothing"))
     assert "sample rasters" in page_runs.imagery_here()
