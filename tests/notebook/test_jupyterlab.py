@@ -124,9 +124,10 @@ def page(lab: tuple[str, Path]) -> Iterator[Page]:
         )
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(90_000)
+        expect.set_options(timeout=90_000)
         page.goto(f"{lab[0]}/lab/tree/widgets.ipynb")
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-        page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
+        page.get_by_text("here | Idle").wait_for()  # before that, JupyterLab drops what is run
         yield page
         browser.close()
 

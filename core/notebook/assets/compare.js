@@ -1,4 +1,4 @@
-/*! compare sources-sha256:a313281e62d1c12e860413b1fde51000327d1b373b97cb2cd0234fc98c34f4de licences: compare.licences.txt */
+/*! compare sources-sha256:935f17166b29538bcc853191cf4dd3cd9e4ef5612524c56c451995e1e643de85 licences: compare.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
@@ -263,9 +263,9 @@ function h({ css: e, create: t }, n = () => {}) {
 			r.set(e, t), r.save_changes();
 		}), l = () => {
 			n(r), c.update(r.get("data"));
-		};
-		return r.on("change:data", l), l(), () => {
-			r.off("change:data", l), c.destroy();
+		}, u = () => queueMicrotask(l);
+		return r.on("change:data", u), l(), () => {
+			r.off("change:data", u), c.destroy();
 		};
 	} };
 }

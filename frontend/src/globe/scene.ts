@@ -199,6 +199,7 @@ export class Scene {
     const sides = (["globe", "plane"] as const).filter((side) => !this.points || this.coordinates(side));
     const stacked = width < STACKED_BELOW_PX;
     this.boxes = {};
+    if (!width || !height) return; // a notebook draws its widgets before it shows them
     sides.forEach((side, i) => {
       const n = sides.length;
       this.boxes[side] = stacked

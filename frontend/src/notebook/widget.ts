@@ -33,10 +33,11 @@ export function widget<Data>({ css, create }: Component<Data>, receive: (model: 
         receive(model);
         instance.update(model.get("data") as Data);
       };
-      model.on("change:data", show);
+      const changed = () => queueMicrotask(show); // marimo sets one trait after another
+      model.on("change:data", changed);
       show();
       return () => {
-        model.off("change:data", show);
+        model.off("change:data", changed);
         instance.destroy();
       };
     },

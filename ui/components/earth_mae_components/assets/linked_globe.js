@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:a313281e62d1c12e860413b1fde51000327d1b373b97cb2cd0234fc98c34f4de licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:935f17166b29538bcc853191cf4dd3cd9e4ef5612524c56c451995e1e643de85 licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -32068,7 +32068,7 @@ var uz = class {
 	}
 	layout() {
 		let { clientWidth: e, clientHeight: t } = this.place, n = ["globe", "plane"].filter((e) => !this.points || this.coordinates(e)), r = e < az;
-		this.boxes = {}, n.forEach((i, a) => {
+		this.boxes = {}, e && t && (n.forEach((i, a) => {
 			let o = n.length;
 			this.boxes[i] = r ? {
 				x: 0,
@@ -32081,7 +32081,7 @@ var uz = class {
 				width: e / o,
 				height: t
 			};
-		}), this.place.dataset.split = n.length < 2 ? "none" : r ? "rows" : "columns", this.apply();
+		}), this.place.dataset.split = n.length < 2 ? "none" : r ? "rows" : "columns", this.apply());
 	}
 	sideAt(e, t) {
 		for (let n of ["globe", "plane"]) {

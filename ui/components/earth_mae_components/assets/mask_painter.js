@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:a313281e62d1c12e860413b1fde51000327d1b373b97cb2cd0234fc98c34f4de licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:935f17166b29538bcc853191cf4dd3cd9e4ef5612524c56c451995e1e643de85 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
