@@ -76,6 +76,7 @@ def test_every_layer_contract_is_kept() -> None:
     assert "0 broken" in done.stdout
 
 
+@pytest.mark.thorough
 def test_a_broken_contract_is_detected(copy_of_core: Path) -> None:
     for file, offence in OFFENCES.items():
         with (copy_of_core / "core" / file).open("a") as source:
@@ -86,6 +87,7 @@ def test_a_broken_contract_is_detected(copy_of_core: Path) -> None:
     assert [line for line in REPORTED if line not in done.stdout] == []
 
 
+@pytest.mark.thorough
 def test_a_new_package_must_be_added_to_the_layers(copy_of_core: Path) -> None:
     (copy_of_core / "core" / "annexe.py").write_text("")
     done = lint_imports(copy_of_core)

@@ -26,6 +26,7 @@ def test_the_program_is_found_before_it_is_imported(file: Path) -> None:
     assert f"python benchmarks/{file.name}" in (ast.get_docstring(tree) or "")
 
 
+@pytest.mark.thorough
 def test_the_gpu_benchmark_measures_everything_on_a_cpu_too(tmp_path):
     out = tmp_path / "table.md"
     sizes = "--model mae_tiny --seconds 0.01 --rows 2000 --tiles 4 --batch 2 --no-compile --anyway"

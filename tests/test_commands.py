@@ -135,6 +135,7 @@ def test_beside_a_busy_port_the_next_free_one_serves_and_is_named() -> None:
                 time.sleep(0.2)
 
 
+@pytest.mark.thorough
 def test_a_requested_port_that_is_busy_is_named() -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))

@@ -46,10 +46,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Links]:
     return {page: Links(page.read_text()) for page in folder.rglob("*.html")}
 
 
+@pytest.mark.thorough
 def test_every_page_is_built(site: dict[Path, Links]) -> None:
     assert len(site) >= len(PAGES)
 
 
+@pytest.mark.thorough
 def test_no_page_loads_anything_from_another_host(site: dict[Path, Links]) -> None:
     loaded = [(page.name, url) for page, links in site.items() for url in links.loaded]
     assert loaded
@@ -61,6 +63,7 @@ def test_no_page_loads_anything_from_another_host(site: dict[Path, Links]) -> No
     assert not re.findall(r"url\(['\"]?(?:https?:)?//[^)]*\)", styles)
 
 
+@pytest.mark.thorough
 def test_every_link_inside_the_site_leads_to_a_page_and_an_anchor(site: dict[Path, Links]) -> None:
     broken = []
     for page, links in site.items():
@@ -78,6 +81,7 @@ def test_every_link_inside_the_site_leads_to_a_page_and_an_anchor(site: dict[Pat
     assert not broken
 
 
+@pytest.mark.thorough
 def test_the_reference_lists_every_verb(site: dict[Path, Links]) -> None:
     page = next(page for page in site if page.name == "cli.html")
     verbs = {path.stem for path in (ROOT / "core/cli/verbs").glob("[a-z]*.py")}

@@ -38,6 +38,7 @@ from core.viz.pictures import png
 from core.viz.publication import latex_figure, latex_text
 from core.viz.series import frames
 from tests.engine.conftest import plain_tile
+from tests.thorough import a_few
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_a_tile_without_a_place_still_becomes_a_raster(small_scale_mae):
         assert raster.crs is None and raster.count == 10
 
 
-@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+@pytest.mark.parametrize("kind", a_few(["png", "svg", "pdf"], 1))
 def test_figures_carry_the_recipe(made, verdict, kind):
     content = figure(made, verdict, kind, dpi=60)
     if kind == "png":
@@ -110,6 +111,7 @@ def test_latex_code_escapes_its_caption(made, verdict):
     )
 
 
+@pytest.mark.thorough
 def test_animations_open_in_their_readers(small_scale_mae, tmp_path):
     tile = plain_tile(64)
     steps = [reconstruct(small_scale_mae, tile, MaskSpec("random", ratio)) for ratio in (0.2, 0.5, 0.8)]
@@ -241,7 +243,7 @@ def test_write_all_writes_a_folder_or_explains_why_not(made, verdict, tmp_path):
         write_all(made, verdict, tmp_path / "file")
 
 
-@pytest.mark.parametrize("name", ["scale_mae_tiny", "mae_tiny"])
+@pytest.mark.parametrize("name", a_few(["scale_mae_tiny", "mae_tiny"], 1))
 def test_exported_files_have_the_same_bytes_with_one_thread_and_two(name: str) -> None:
     model = load(name)
     tile = read_ground(known_sources().read, TileSpec(TileRef("samples", "landsat")), model.card.input_px)

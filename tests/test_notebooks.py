@@ -100,6 +100,7 @@ def test_quoted_claims_are_the_recorded_ones() -> None:
     same_findings(printed_findings, [f"Finding: {claim.sentence()}" for claim in read_claims()])
 
 
+@pytest.mark.thorough
 def test_the_findings_on_the_bundled_table_repeat(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,6 +72,7 @@ def in_it(python: Path, *words: str, folder: Path) -> subprocess.CompletedProces
     )
 
 
+@pytest.mark.thorough
 def test_a_notebook_needs_one_import(python: Path, tmp_path: Path) -> None:
     script = tmp_path / "notebook.py"
     script.write_text(
@@ -98,6 +99,7 @@ def test_a_notebook_needs_one_import(python: Path, tmp_path: Path) -> None:
     assert int(rest.rsplit(" ", 1)[1]) > WORLD_ROWS_AT_LEAST
 
 
+@pytest.mark.thorough
 def test_the_command_has_every_verb_and_reconstructs(python: Path, tmp_path: Path) -> None:
     command = str(python.with_name("earth-mae"))
     helped = in_it(python, command, "--help", folder=tmp_path)

@@ -9,7 +9,10 @@ import pytest
 
 
 def a_few(cases: Iterable[Any], keep: int = 4) -> list[Any]:
-    """All cases for `parametrize`; all but `keep` of them, spread evenly, are marked thorough."""
+    """All cases for `parametrize`; all but `keep` of them, spread evenly, are marked thorough.
+
+    A case that is a tuple has one value for each argument.
+    """
     listed = list(cases)
     step = -(-len(listed) // keep)
     return [case if place % step == 0 else rest(case) for place, case in enumerate(listed)]

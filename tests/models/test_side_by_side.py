@@ -20,6 +20,7 @@ from core.models import load_checkpoint
 from core.models.base import Reconstructor
 from core.models.layers.vit import gsd_positions, prepare_timm
 from core.models.mae import MAE
+from tests.thorough import a_few
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def transformers() -> Any:
     return pytest.importorskip("transformers", reason="transformers is not installed", exc_type=ImportError)
 
 
-@pytest.mark.parametrize("res", [0.5, 1.0, 2.5])
+@pytest.mark.parametrize("res", a_few([0.5, 1.0, 2.5], 1))
 def test_torchgeos_scale_mae_gives_the_same_tokens(torchgeo_models: Any, res: float, tmp_path: Path) -> None:
     torch.manual_seed(0)
     norm = partial(torch.nn.LayerNorm, eps=1e-6)
@@ -59,7 +60,7 @@ def test_torchgeos_scale_mae_gives_the_same_tokens(torchgeo_models: Any, res: fl
     assert torch.allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("layout", ["as saved", "in memory"])
+@pytest.mark.parametrize("layout", a_few(["as saved", "in memory"], 1))
 def test_vit_mae_of_transformers_reconstructs_the_same(
     transformers: Any, layout: str, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from core.masking import MaskSpec, mask_from_text
 from core.models import opening
 from core.policy import Policy
 from core.session import PageView, view_from_params
+from tests.thorough import a_few
 from ui.shell import cached
 from ui.shell.result_cache import ResultCache
 
@@ -121,7 +122,7 @@ def test_results_of_two_users_are_never_mixed_up(small_cache, expected):
     assert mixed_up(200, expected) == 0
 
 
-@pytest.mark.parametrize("omitted", ["model", "tile", "mask"])
+@pytest.mark.parametrize("omitted", a_few(["model", "tile", "mask"], 1))
 def test_an_incomplete_cache_key_is_detected(small_cache, expected, monkeypatch, omitted):
     monkeypatch.setattr(
         cached,
@@ -220,6 +221,7 @@ def peak_growth_mb(before_kb: int) -> float:
     return (int(status.split("VmHWM:")[1].split()[0]) - before_kb) / 1024
 
 
+@pytest.mark.thorough
 def test_a_huge_sparse_raster_takes_little_memory(tmp_path):
     reset = Path("/proc/self/clear_refs")
     if not reset.exists():
@@ -258,6 +260,7 @@ def test_a_huge_sparse_raster_takes_little_memory(tmp_path):
     assert peak_growth_mb(before_kb) < 200
 
 
+@pytest.mark.thorough
 def test_models_stay_within_the_memory_limit(monkeypatch):
     sizes = {name: loaded._bytes_of(cached.model(name)) for name in (*MODELS, "scale_mae_small")}
     models = ModelCache(sum(sizes.values()) - 1)
@@ -386,6 +389,7 @@ def scores_of_a_view() -> None:
     lab.scores(VIEWS[0])
 
 
+@pytest.mark.thorough
 def test_scores_that_a_newer_setting_has_overtaken_show_no_error(small_cache, monkeypatch):
     monkeypatch.setattr(cached, "verdict", cached.verdict)  # the app replaces it
     app = AppTest.from_function(scores_of_a_view, default_timeout=60).run()

@@ -57,6 +57,7 @@ def test_a_child_that_was_killed_while_idle_is_replaced() -> None:
     assert run(os.getpid) != first
 
 
+@pytest.mark.thorough
 def test_a_child_outlives_the_time_limit_of_its_last_answer() -> None:
     first = run(os.getpid)
     run(abs, 1, wall_s=1.0)

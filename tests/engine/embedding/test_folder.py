@@ -16,6 +16,7 @@ from core.engine.embedding.run import embed_sources
 from core.engine.embedding.spec import EmbeddingError
 from core.errors import ExplorerError
 from tests.engine.embedding.runs import finish, table_bytes
+from tests.thorough import a_few
 
 
 def test_other_programs_read_a_finished_folder(spec):
@@ -58,7 +59,7 @@ def open_info(folder):
     return TableInfo(**read_manifest(folder)["emb"])
 
 
-@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("finished", a_few([True, False], 1))
 def test_a_damaged_shard_is_recomputed(spec, finished):
     finish(replace(spec, out=spec.out + "-whole"))
     if finished:
@@ -91,7 +92,7 @@ def test_an_unreadable_batch_is_recomputed(spec):
     assert table_bytes(spec.out) == table_bytes(spec.out + "-whole")
 
 
-@pytest.mark.parametrize("where", ["locked", "agree", "log", "write_manifest"])
+@pytest.mark.parametrize("where", a_few(["locked", "agree", "log", "write_manifest"], 1))
 def test_a_full_disk_is_reported_at_any_step(spec, monkeypatch, where):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -114,7 +115,7 @@ def test_a_folder_that_is_not_writable_is_refused(spec, tmp_path):
             next(embed_sources(replace(spec, out=str(out))))
 
 
-@pytest.mark.parametrize("plan", ["[1]", "{", '{"spec": 3}', "\xff"])
+@pytest.mark.parametrize("plan", a_few(["[1]", "{", '{"spec": 3}', "\xff"], 1))
 def test_a_damaged_plan_is_refused(spec, plan):
     next(embed_sources(spec))
     (Path(spec.out) / "_plan.json").write_text(plan, "latin-1")
@@ -123,7 +124,9 @@ def test_a_damaged_plan_is_refused(spec, plan):
     assert run_status(Path(spec.out)) is None
 
 
-@pytest.mark.parametrize("change", [{"more": 1}, {"file": "../part-00000.parquet"}, {"rows": "many"}])
+@pytest.mark.parametrize(
+    "change", a_few([{"more": 1}, {"file": "../part-00000.parquet"}, {"rows": "many"}], 1)
+)
 def test_an_invalid_manifest_is_refused(spec, change):
     finish(spec)
     path = Path(spec.out) / MANIFEST

@@ -11,6 +11,7 @@ import pytest
 
 from core.engine.embedding.sinks.table import TableSink
 from tests.engine.embedding.runs import finish, table_bytes
+from tests.thorough import a_few
 
 ROOT = Path(__file__).parents[3]
 BATCHES = 8
@@ -60,7 +61,7 @@ MOMENTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("owner", "name", "number"), MOMENTS)
+@pytest.mark.parametrize(("owner", "name", "number"), a_few(MOMENTS, 2))
 def test_killed_at_a_critical_moment(spec, tmp_path, monkeypatch, owner, name, number):
     kill_and_resume(spec, tmp_path, monkeypatch, owner, name, number, workers=1)
 

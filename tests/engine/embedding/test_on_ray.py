@@ -175,6 +175,7 @@ def test_two_actors_write_the_bytes_of_one_process(spec, whole, monkeypatch):
     assert last.finished and ray.events == ["local", "shutdown"], "nothing was left, so nothing was started"
 
 
+@pytest.mark.thorough
 def test_a_stop_ends_after_the_batches_in_progress(spec, whole, monkeypatch):
     InProcess(monkeypatch)
     for step in embed_on_ray(spec, [MODEL], Cluster()):
@@ -185,6 +186,7 @@ def test_a_stop_ends_after_the_batches_in_progress(spec, whole, monkeypatch):
     assert table_bytes(spec.out) == whole
 
 
+@pytest.mark.thorough
 def test_an_error_of_an_actor_ends_the_run_with_its_sentence(spec, monkeypatch):
     ray = InProcess(monkeypatch)
     steps = embed_on_ray(spec, [MODEL], Cluster())

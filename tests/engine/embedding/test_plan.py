@@ -20,9 +20,10 @@ from core.engine.embedding.windows import TooManyWindowsError, count_windows, wi
 from core.geo.picture import Known
 from core.geo.sources.raster import GeoTiff
 from tests.engine.embedding.runs import MODEL, SIDE, UTM, finish, picture, write
+from tests.thorough import a_few
 
 
-@pytest.mark.parametrize("overviews", [[], [2]])
+@pytest.mark.parametrize("overviews", a_few([[], [2]], 1))
 def test_several_scales_are_the_windows_of_each_alone(tmp_path, overviews):
     source = write(tmp_path / "scene.tif", picture(400, 400), tiled=True, blockxsize=128, blockysize=128)
     if overviews:

@@ -17,11 +17,12 @@ from core.engine.embedding.folder import EmbeddingFolder, ask_to_stop
 from core.engine.embedding.run import embed_sources, embed_with_models
 from core.engine.embedding.spec import EmbeddingError
 from tests.engine.embedding.runs import MODEL, finish, picture, table_bytes, write
+from tests.thorough import a_few
 
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", a_few(range(2), 1))
 def test_killed_and_resumed_gives_the_same_bytes(spec, tmp_path, seed):
     kill_and_resume(spec, tmp_path, seed)
 
@@ -68,6 +69,7 @@ def _rows_in_shards(folder):
     return sum(s["rows"] for s in json.loads(manifest.read_text())["shards"]) if manifest.exists() else 0
 
 
+@pytest.mark.thorough
 def test_models_stopped_separately_resume_together(spec, tmp_path):
     models = (MODEL, "tinymim_tiny")
     for model in models:
@@ -133,6 +135,7 @@ def test_other_settings_and_other_weights_are_refused(spec):
         next(embed_sources(spec, resume=True))
 
 
+@pytest.mark.thorough
 def test_notes_of_an_earlier_version_do_not_prevent_a_resume(spec):
     next(embed_sources(spec))
     plan = Path(spec.out) / "_plan.json"
@@ -140,6 +143,7 @@ def test_notes_of_an_earlier_version_do_not_prevent_a_resume(spec):
     assert list(embed_sources(spec, resume=True))[-1].finished
 
 
+@pytest.mark.thorough
 def test_changed_pictures_are_refused(spec):
     next(embed_sources(spec))
     write(spec.sources[0], picture(300, 300))

@@ -57,6 +57,7 @@ def _window(row):
     return left, top, right - left, bottom - top
 
 
+@pytest.mark.thorough
 def test_int16_and_a_coarser_gsd_equal_tiles_read_one_by_one(tmp_path):
     source = write(
         tmp_path / "scene.tif",
@@ -157,6 +158,7 @@ def test_batches_shrink_when_memory_runs_out(spec, monkeypatch):
     assert steps[-1].embedded == 63
 
 
+@pytest.mark.thorough
 def test_losses_of_both_bands(spec):
     finish(replace(spec, losses=True))
     columns = open_table(spec.out).columns
@@ -227,6 +229,7 @@ def test_int8_tables_and_the_log_of_times(spec):
     assert "time" not in (Path(spec.out) / "_manifest.json").read_text()
 
 
+@pytest.mark.thorough
 def test_several_devices_write_the_table_that_one_writes(spec, monkeypatch):
     finish(replace(spec, out=spec.out + "-one"))
     one = device.device("cpu")

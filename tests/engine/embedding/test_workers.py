@@ -120,6 +120,7 @@ def other_versions(monkeypatch):
         monkeypatch.setattr(module, "environment", lambda: other)
 
 
+@pytest.mark.thorough
 def test_another_version_is_refused_or_recorded_for_each_batch(spec, monkeypatch):
     leader = led(spec)
     with monkeypatch.context() as patched:
@@ -132,6 +133,7 @@ def test_another_version_is_refused_or_recorded_for_each_batch(spec, monkeypatch
     assert manifest["mixed"] == [{"batches": [3, 5], "made_with": {"torch": "1.0"}}]
 
 
+@pytest.mark.thorough
 def test_one_process_resumes_with_another_version_if_asked(spec, monkeypatch):
     next(step for step in embed_sources(spec) if step.shards)
     other_versions(monkeypatch)
@@ -142,6 +144,7 @@ def test_one_process_resumes_with_another_version_if_asked(spec, monkeypatch):
     assert mixed["batches"][0] >= 3 and mixed["batches"][1] == 7
 
 
+@pytest.mark.thorough
 def test_another_number_of_workers_midway(spec, whole):
     leader = led(spec, 2)
     worker = work(spec, "0/2")
@@ -156,6 +159,7 @@ def test_another_number_of_workers_midway(spec, whole):
     assert table_bytes(spec.out) == whole
 
 
+@pytest.mark.thorough
 def test_a_folder_that_vanishes(spec):
     leader = led(spec)
     worker = work(spec, "0/2")
@@ -185,6 +189,7 @@ def fail_with(monkeypatch, number, owner=PendingBatches, name="save"):
         (errno.EIO, "out cannot be written or read .* check its disk, then start this worker again"),
     ],
 )
+@pytest.mark.thorough
 def test_a_worker_whose_disk_fails_continues_later(spec, whole, monkeypatch, number, sentence):
     leader, worker = led(spec), work(spec, "0/2")
     next(step for step in worker if step.done)
@@ -196,6 +201,7 @@ def test_a_worker_whose_disk_fails_continues_later(spec, whole, monkeypatch, num
     assert table_bytes(spec.out) == whole
 
 
+@pytest.mark.thorough
 def test_a_leader_whose_disk_is_full_continues_later(spec, whole, monkeypatch):
     leader = led(spec)
     list(work(spec, "0/2"))
@@ -207,6 +213,7 @@ def test_a_leader_whose_disk_is_full_continues_later(spec, whole, monkeypatch):
     assert table_bytes(spec.out) == whole
 
 
+@pytest.mark.thorough
 def test_a_network_file_system_that_forgets_its_files(spec, whole, monkeypatch):
     def stale(path):
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
@@ -223,6 +230,7 @@ def test_a_network_file_system_that_forgets_its_files(spec, whole, monkeypatch):
 
 
 @pytest.mark.parametrize("hours", [-30, 30])
+@pytest.mark.thorough
 def test_a_worker_whose_clock_is_wrong(spec, whole, monkeypatch, hours):
     leader = led(spec)
     part = Path(spec.out) / "_pending" / ".00000002.other.host.7.part"
@@ -238,6 +246,7 @@ def test_a_worker_whose_clock_is_wrong(spec, whole, monkeypatch, hours):
     assert table_bytes(spec.out) == whole
 
 
+@pytest.mark.thorough
 def test_one_process_takes_over_and_workers_notice(spec, whole):
     leader = led(spec)
     worker = work(spec, "0/2")
@@ -262,6 +271,7 @@ def test_a_stop_reaches_leader_and_workers(spec, whole):
     assert table_bytes(spec.out) == whole
 
 
+@pytest.mark.thorough
 def test_progress_takes_the_same_time_for_every_batch(spec, monkeypatch):
     leader, calls, tiles_of = led(spec, 1), [], TableSink.tiles_of
     monkeypatch.setattr(
@@ -272,6 +282,7 @@ def test_progress_takes_the_same_time_for_every_batch(spec, monkeypatch):
     leader.close()
 
 
+@pytest.mark.thorough
 def test_a_damaged_batch_is_embedded_again(spec, whole):
     leader = led(spec)
     list(work(spec, "0/2"))
@@ -290,6 +301,7 @@ def test_the_leader_names_the_workers_it_waits_for(spec, monkeypatch):
     assert "Batches are left for --worker 1/2:" in next(step for step in leader if step.note).note
 
 
+@pytest.mark.thorough
 def test_a_worker_does_not_halve_its_batches(spec, monkeypatch):
     monkeypatch.setattr(batch_sizes, "_largest", {})
 
@@ -303,6 +315,7 @@ def test_a_worker_does_not_halve_its_batches(spec, monkeypatch):
     leader.close()
 
 
+@pytest.mark.thorough
 def test_a_worker_takes_the_batch_size_of_the_plan(spec, whole, monkeypatch):
     leader = led(spec)
     monkeypatch.setattr("core.engine.embedding.prepare._batch_size", lambda side: 2)

@@ -61,6 +61,7 @@ def test_a_published_student_is_listed_and_read_where_it_learned(tmp_path, image
         embed(student, pictures, gsd_m=10.0, pooling="cls")
 
 
+@pytest.mark.thorough
 def test_a_students_file_is_refused_at_its_untrained_last_blocks_and_feeds_the_decoder(
     tmp_path, imagery, weights_folder
 ):

@@ -8,6 +8,7 @@ from core.engine.training.finetune import FineTune
 from core.engine.training.runs import RunError, TrainSpec, spec_from
 from core.engine.training.spec_checks import _CHECKS, _FINE_TUNE_CHECKS
 from core.masking import MAX_SEED
+from tests.thorough import a_few
 
 GOOD = {"name": "x", "model": "mae_tiny", "steps": 5}
 
@@ -66,7 +67,8 @@ def test_it_is_refused_with_a_clause(changed, clause):
 
 
 @pytest.mark.parametrize(
-    "line", ["preview_every = 0", "betas = []", "seed = -1", "sides_px = [0]", "batch = 1e9", "batch = -1"]
+    "line",
+    a_few(["preview_every = 0", "betas = []", "seed = -1", "sides_px = [0]", "batch = 1e9", "batch = -1"], 2),
 )
 def test_an_invalid_spec_on_the_command_line_gives_one_line(line, tmp_path, capsys):
     path = tmp_path / "mine.toml"

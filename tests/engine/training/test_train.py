@@ -31,6 +31,7 @@ from core.geo.tile import GeoError
 from core.models import load_checkpoint
 from core.models.registry import ModelCard, WeightsError, create, read_card, write_card
 from core.models.scale_contrast import ScaleContrastObjective
+from tests.thorough import a_few
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -141,6 +142,7 @@ def test_a_resumed_run_refuses_changed_imagery_and_names_the_difference(tmp_path
         losses(spec, tmp_path, (Imagery(source.name, source.licence, repainted, source.gsd_m),))
 
 
+@pytest.mark.thorough
 def test_muon_trains_the_matrices_of_the_blocks_and_resumes_to_the_same_losses(tmp_path, spec, imagery):
     muon = replace(spec, optimizer="muon", steps=6)
     training = Training(muon)
@@ -296,7 +298,7 @@ def test_a_damaged_log_is_read_as_far_as_it_makes_sense(tmp_path):
     assert [row["step"] for row in run.log()] == [1, 4]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", a_few([signal.SIGTERM, signal.SIGINT], 1))
 def test_a_signal_saves_the_current_step(tmp_path, number):
     import cv2
 
@@ -474,6 +476,7 @@ def test_a_run_can_start_from_weights_alone(tmp_path, spec, imagery):
 @pytest.mark.parametrize(
     ("licence", "expected"), [("non-commercial use only, as a", "non-commercial"), (None, "not stated")]
 )
+@pytest.mark.thorough
 def test_weights_inherit_the_licence_of_those_they_start_from(tmp_path, spec, imagery, licence, expected):
     losses(spec, tmp_path / "first", imagery)
     weights = tmp_path / "first" / "weights" / "smoke.safetensors"

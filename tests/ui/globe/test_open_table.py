@@ -47,6 +47,7 @@ def test_an_uploaded_raster_becomes_a_table(tmp_path, owner):
     assert [each.title for each in opened_tables.opened_by(owner)] == ["mine (area)"]
 
 
+@pytest.mark.thorough
 def test_tiles_of_several_files(tmp_path, owner):
     product = tessera_npy(tmp_path)
     files = [(file.name, file.read_bytes()) for file in sorted(product.path.parent.iterdir())]

@@ -85,6 +85,7 @@ def test_a_job_survives_cancel_kill_and_resume(scene):
     assert jobs.jobs_of(owner) == ()
 
 
+@pytest.mark.thorough
 def test_several_models_write_a_table_each_from_one_job(scene, tmp_path):
     owner, models = jobs.new_owner(), ["mae_tiny", "scale_mae_tiny"]
     job = jobs.start(owner, "pair", spec(scene, stride_px=64), models)

@@ -15,6 +15,7 @@ from core.engine.embedding.sinks import patch_raster
 from core.engine.embedding.sinks.patch_folder import NamedPicture, raster_names
 from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.engine.loaded import load
+from tests.thorough import a_few
 
 MODEL = "mae_tiny"
 PATCH = load(MODEL).card.patch_px
@@ -45,6 +46,7 @@ def notes(steps):
     return " ".join(step.note for step in steps if step.note)
 
 
+@pytest.mark.thorough
 def test_pictures_of_one_name_keep_a_raster_each(tmp_path):
     first, other = scene_at(tmp_path / "a" / "utm.tif"), scene_at(tmp_path / "b" / "utm.tif", 2)
     *_, last = run(first, other, tmp_path / "a", out=tmp_path / "out")
@@ -85,13 +87,16 @@ def test_existing_rasters_are_kept_with_a_note(tmp_path):
 
 @pytest.mark.parametrize(
     ("more", "words"),
-    [
-        ({"model": "scale_mae_tiny"}, "its model is 'mae_tiny' and would now be 'scale_mae_tiny'"),
-        ({"gsd_m": (10.5,)}, "its gsd_m is 10.0"),
-        ({"data_type": "int8"}, "its data_type is 'float32' and would now be 'int8'"),
-        ({"stride_px": SIDE}, "stride_px"),
-        ({"min_valid": 0.2}, "min_valid"),
-    ],
+    a_few(
+        [
+            ({"model": "scale_mae_tiny"}, "its model is 'mae_tiny' and would now be 'scale_mae_tiny'"),
+            ({"gsd_m": (10.5,)}, "its gsd_m is 10.0"),
+            ({"data_type": "int8"}, "its data_type is 'float32' and would now be 'int8'"),
+            ({"stride_px": SIDE}, "stride_px"),
+            ({"min_valid": 0.2}, "min_valid"),
+        ],
+        1,
+    ),
 )
 def test_a_raster_with_other_settings_is_refused(tmp_path, more, words):
     scene = scene_at(tmp_path / "a.tif")
@@ -100,6 +105,7 @@ def test_a_raster_with_other_settings_is_refused(tmp_path, more, words):
         run(scene, out=tmp_path / "out", **more)
 
 
+@pytest.mark.thorough
 def test_a_raster_of_another_picture_of_that_name_is_refused(tmp_path):
     run(scene_at(tmp_path / "a" / "s.tif"), out=tmp_path / "out")
     with pytest.raises(EmbeddingError, match="content of its picture is different"):
@@ -109,6 +115,7 @@ def test_a_raster_of_another_picture_of_that_name_is_refused(tmp_path):
         run(tmp_path / "a" / "s.tif", out=tmp_path / "out")
 
 
+@pytest.mark.thorough
 def test_a_bad_file_among_others_is_left_out_with_a_note(tmp_path):
     scene_at(tmp_path / "in" / "a.tif")
     scene_at(tmp_path / "in" / "z.tif")
@@ -121,6 +128,7 @@ def test_a_bad_file_among_others_is_left_out_with_a_note(tmp_path):
         run(tmp_path / "bad.tif", out=tmp_path / "other")
 
 
+@pytest.mark.thorough
 def test_a_picture_without_data_among_others_is_left_out_with_a_note(tmp_path):
     scene_at(tmp_path / "in" / "a.tif")
     with rasterio.open(scene_at(tmp_path / "in" / "bare.tif"), "r+") as file:
@@ -132,12 +140,14 @@ def test_a_picture_without_data_among_others_is_left_out_with_a_note(tmp_path):
     assert steps[-1].done == steps[-1].total
 
 
+@pytest.mark.thorough
 def test_two_runs_into_one_folder_are_refused(tmp_path):
     scene = scene_at(tmp_path / "a.tif")
     with EmbeddingFolder(tmp_path / "out").locked(), pytest.raises(EmbeddingError, match="is writing to out"):
         run(scene, out=tmp_path / "out")
 
 
+@pytest.mark.thorough
 def test_leftovers_of_a_killed_run_are_removed(tmp_path):
     left = tmp_path / "out" / ".patches-abc"
     left.mkdir(parents=True)
@@ -169,6 +179,7 @@ def test_a_run_stops_within_a_picture_on_request_and_resumes_there(tmp_path, mon
     assert again[-1].finished and [file.name for file in out.glob(".*")] == []
 
 
+@pytest.mark.thorough
 def test_patch_rasters_among_the_pictures_are_not_embedded(tmp_path):
     scene_at(tmp_path / "a.tif"), scene_at(tmp_path / "b.tif", 2)
     run(tmp_path, out=tmp_path / "made", data_type="int8")
@@ -202,6 +213,7 @@ def test_the_command_prints_rate_notes_and_rasters(tmp_path, capsys):
     assert "2 of 2 rasters exist already and are kept" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_a_raster_of_an_earlier_version_is_kept(tmp_path):
     scene, out = scene_at(tmp_path / "a.tif"), tmp_path / "out"
     (raster,) = run(scene, out=out)[-1].rasters

@@ -23,6 +23,7 @@ from core.engine.loaded import load
 from core.engine.tokens import patch_vectors
 from core.geo.tile import GeoError
 from core.policy import Policy
+from tests.thorough import a_few
 from tests.waves import waves, write_raster
 
 MODEL = "mae_tiny"
@@ -155,7 +156,7 @@ def test_the_command(scene, tmp_path, capsys):
     assert "--patches takes one GSD" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["float32", "int8"])
+@pytest.mark.parametrize("kind", a_few(["float32", "int8"], 1))
 def test_patches_are_searched_like_tiles(scene, tmp_path, capsys, kind):
     _, found, _, _, transform = run(scene, tmp_path, data_type=kind)
     table = open_table(tmp_path / "scene.patches.tif")
@@ -173,6 +174,7 @@ def test_patches_are_searched_like_tiles(scene, tmp_path, capsys, kind):
     assert [neighbor["row"] for neighbor in output["neighbors"]] == best
 
 
+@pytest.mark.thorough
 def test_a_picture_is_compared_with_patches_by_the_mean_of_its_own(scene, tmp_path, capsys):
     _, found, *_ = run(scene, tmp_path, stride_px=SIDE)
     with rasterio.open(scene) as file:
@@ -193,6 +195,7 @@ def test_a_picture_is_compared_with_patches_by_the_mean_of_its_own(scene, tmp_pa
     assert best[0]["similarity"] == pytest.approx(cosine.max(), abs=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_folder_of_rasters_is_one_table(scene, tmp_path, monkeypatch):
     run(scene, tmp_path, stride_px=SIDE)
     (tmp_path / "scene.patches.tif").rename(tmp_path / "s.jpg.patches.tif")
@@ -206,6 +209,7 @@ def test_a_folder_of_rasters_is_one_table(scene, tmp_path, monkeypatch):
     assert "every second pixel" in thinned.notes[0]
 
 
+@pytest.mark.thorough
 def test_patches_past_the_antimeridian_are_found_in_an_area(tmp_path):
     from core.atlas.search.neighbors import rows_within
 
@@ -226,6 +230,7 @@ def test_patches_past_the_antimeridian_are_found_in_an_area(tmp_path):
     assert rows_within(table, [(-180, -2), (-178, -2), (-178, 2), (-180, 2)]).tolist() == [4, 5, 12, 13]
 
 
+@pytest.mark.thorough
 def test_damaged_and_empty_tiles_are_counted(scene, tmp_path, monkeypatch):
     from core.engine.embedding import read
 
@@ -258,6 +263,7 @@ def test_a_picture_without_data_makes_no_raster(tmp_path):
     assert not files_in(tmp_path / "out")
 
 
+@pytest.mark.thorough
 def test_the_batch_size_does_not_change_the_raster(scene, default, tmp_path):
     steps = list(embed_patches(spec_of(scene, tmp_path, batch=7)))
     assert steps[1].done == 0 and {step.done for step in steps} <= {0, 6, 7, 13, 14, 20}
@@ -266,7 +272,7 @@ def test_the_batch_size_does_not_change_the_raster(scene, default, tmp_path):
         np.testing.assert_allclose(file.read(), default[1], atol=1e-4)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", a_few([1, 2], 1))
 def test_the_number_of_threads_does_not_change_a_byte(scene, default, tmp_path, monkeypatch, threads):
     monkeypatch.setenv("EARTH_MAE_THREADS", str(threads))
     run(scene, tmp_path)
@@ -303,6 +309,7 @@ def test_every_block_of_the_sums_is_on_the_disk_before_it_is_written_to(tmp_path
     assert (tmp_path / "sum.bin").stat().st_blocks * 512 >= 64 * 64 * 16 * 4
 
 
+@pytest.mark.thorough
 def test_other_rasters_are_not_tables(scene, tmp_path):
     with pytest.raises(TableError, match="does not hold patch embeddings"):
         open_table(scene)
@@ -311,6 +318,7 @@ def test_other_rasters_are_not_tables(scene, tmp_path):
         open_table(tmp_path / "bad.tif")
 
 
+@pytest.mark.thorough
 def test_a_patch_without_data_makes_no_row(default, tmp_path):
     shutil.copy(default[0], tmp_path / "a.tif")
     with rasterio.open(tmp_path / "a.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
