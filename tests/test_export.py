@@ -1,6 +1,8 @@
 import io
 import json
 import re
+import shutil
+import subprocess
 import zipfile
 from dataclasses import replace
 
@@ -97,6 +99,34 @@ def test_a_figure_has_its_width_and_embeds_its_fonts(made, verdict, width_mm):
     assert b"/Type3" not in pdf and b"/Subtype /Type1" not in pdf
     svg = figure(made, verdict, "svg", width_mm=width_mm)
     assert b"<text" not in svg and b"<use" in svg  # outlines
+
+
+@pytest.mark.skipif(not shutil.which("pdffonts"), reason="no pdffonts: install poppler-utils")
+def test_pdffonts_finds_every_font_embedded(made, verdict, tmp_path):
+    files = {"figure": figure(made, verdict, "pdf"), "sheet": series_sheet([made, made], "pdf")}
+    for name, content in files.items():
+        path = tmp_path / f"{name}.pdf"
+        path.write_bytes(content)
+        listed = subprocess.run(["pdffonts", str(path)], capture_output=True, text=True, check=True)
+        fonts = [line.split() for line in listed.stdout.splitlines()[2:]]
+        # name, type (two words), encoding, embedded, subset, unicode, object
+        assert fonts and all("TrueType" in font and font[-5] == "yes" for font in fonts), listed.stdout
+
+
+@pytest.mark.skipif(not shutil.which("ffprobe"), reason="no ffprobe: install ffmpeg")
+@pytest.mark.parametrize(("kind", "codec"), [("gif", "gif"), ("mp4", "vp9")])
+def test_ffprobe_reads_every_frame(small_scale_mae, tmp_path, kind, codec):
+    steps = [reconstruct(small_scale_mae, plain_tile(64), MaskSpec(ratio=ratio)) for ratio in (0.2, 0.5, 0.8)]
+    path = tmp_path / f"series.{kind}"
+    path.write_bytes(animation(steps, kind, seconds=0.5))
+    asked = "stream=codec_name,width,height,nb_read_frames,avg_frame_rate"
+    words = ["ffprobe", "-v", "error", "-count_frames", "-show_entries", asked, "-of", "json", str(path)]
+    found = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert found.stderr == ""
+    [stream] = json.loads(found.stdout)["streams"]
+    assert (stream["codec_name"], stream["avg_frame_rate"]) == (codec, "2/1")
+    assert (stream["width"], stream["height"]) == (960, 340)
+    assert stream["nb_read_frames"] == "3"
 
 
 def test_latex_code_escapes_its_caption(made, verdict):

@@ -4,6 +4,8 @@ import ast
 import importlib
 import json
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,24 @@ def test_another_finding_is_noticed(now: str) -> None:
     same_findings(["Finding: 0.50 dB."], ["Finding: 0.51 dB."])
     with pytest.raises(AssertionError):
         same_findings(["Finding: 0.50 dB."], [now])
+
+
+def test_badges_open_a_notebook_where_it_is_hosted(tmp_path: Path) -> None:
+    name = "01_mask_and_reconstruct.ipynb"
+    shutil.copy(FOLDER / name, tmp_path)
+    for repository in ("someone/old", "lab/earth"):
+        words = [sys.executable, "tools/badges.py", repository, "--folder", str(tmp_path)]
+        subprocess.run(words, check=True, cwd=FOLDER.parent)
+    before, after = (json.loads((folder / name).read_text()) for folder in (FOLDER, tmp_path))
+    text = "".join(after["cells"][0].pop("source"))
+    assert text.startswith("".join(before["cells"][0].pop("source")).split("\n")[0])
+    assert after == before
+    assert f"colab.research.google.com/github/lab/earth/blob/main/notebooks/{name})" in text
+    assert f"mybinder.org/v2/gh/lab/earth/main?urlpath=lab/tree/notebooks/{name})" in text
+    assert "!git clone https://github.com/lab/earth`" in text and "pip install '.[all]'" in text
+    assert "**Question.**" in text and "someone" not in text
+    wrong = subprocess.run([*words[:2], "earth"], capture_output=True, text=True, cwd=FOLDER.parent)
+    assert wrong.returncode == 2 and "write OWNER/NAME" in wrong.stderr
 
 
 @pytest.mark.slow
