@@ -44,6 +44,7 @@ def at(local_page: Page, serve: Callable[..., str]) -> Callable[[str], Hand]:
     return go
 
 
+@pytest.mark.thorough
 def test_another_model_takes_two_clicks(at: Callable[[str], Hand]) -> None:
     hand = at("Mask_Lab")
     hand.click(hand.page.get_by_role("combobox", name="Model"))

@@ -41,6 +41,7 @@ def test_the_wipe_follows_the_pointer_and_the_keys(local_page: Page, stage: Loca
     assert right.evaluate("image => image.style.clipPath") == "inset(0px 0px 0px 100%)"
 
 
+@pytest.mark.thorough
 def test_the_probe_reads_both_pictures(local_page: Page, stage: Locator) -> None:
     local_page.mouse.move(*point(stage, 10.5 / 64, 20.5 / 64))
     probe = local_page.locator(".probe")

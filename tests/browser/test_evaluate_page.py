@@ -104,6 +104,7 @@ def test_duplicates_are_searched_on_request(local_page: Page, place):
     ).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_new_results_appear_without_a_reload(local_page: Page, place):
     local_page.set_viewport_size({"width": 1400, "height": 1000})
     local_page.goto(place)

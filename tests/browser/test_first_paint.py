@@ -61,7 +61,8 @@ def test_a_dialog_and_a_popover_can_be_read(local_page: Page, with_table: str, s
     assert page.evaluate("paleTexts()") == []
 
 
-@pytest.mark.parametrize("path", ALL)
+@pytest.mark.thorough  # a failed request is an error on the console of test_every_page.py too
+@pytest.mark.parametrize("path", PAGES)
 def test_no_request_of_a_page_fails(local_page: Page, with_table: str, path: str) -> None:
     failed: list[str] = []
     local_page.on(

@@ -194,6 +194,7 @@ def test_python_selects_across_the_antimeridian(local_page: Page, scene: Locator
     expect(local_page.locator(".counted")).to_have_text(f"{own:,} of 3,000 selected")
 
 
+@pytest.mark.thorough
 def test_a_lasso_drawn_across_the_antimeridian(local_page: Page, serve: Callable[..., str]) -> None:
     scene = opened(local_page, serve("globe_server.py") + "/?at=180,-17")
     lasso(local_page, scene, 0.25, 0.5, 150)
@@ -363,6 +364,7 @@ def test_a_click_on_open_sea_names_the_place(local_page: Page, scene: Locator) -
     assert -90 < state["first"][0][0] < 0
 
 
+@pytest.mark.thorough
 def test_python_receives_and_moves_the_camera(local_page: Page, scene: Locator) -> None:
     local_page.get_by_role("button", name="fly to Europe").click()
     local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).camera?.[3] === 2.5")

@@ -167,6 +167,7 @@ def test_r_means_rectangle_here_and_does_not_rerun_the_app(local_page: Page, can
     assert local_page.locator("code").inner_text() == before
 
 
+@pytest.mark.thorough
 def test_pick_reports_the_patch_and_changes_nothing(local_page: Page, canvas: Locator) -> None:
     canvas.focus()
     local_page.keyboard.press("p")
