@@ -12,6 +12,7 @@ from PIL import Image
 from core.engine.embedding.spec import EmbeddingSpec
 from core.geo import GeoError, TileSpec
 from tests.waves import write_raster
+from ui.globe.panels import plans
 from ui.shell import jobs, uploads
 from ui.shell.session_store import SessionStore
 from ui.shell.uploads import UploadedImagery, UploadError, store_upload
@@ -53,6 +54,21 @@ def test_a_decoded_picture_goes_with_the_session_that_opened_it(raster):
     gc.collect()
     assert opened() is None, "it would stay in memory for ever"
     assert imagery.opened(key).header.width == 40
+
+
+def test_the_plan_of_an_upload_goes_with_the_session_that_made_it(raster, monkeypatch):
+    connected = {"none"}
+    store = SessionStore(lambda session_id: session_id in connected, grace_s=0.0, clean_up_s=None)
+    monkeypatch.setattr(plans, "sessions", store)
+    file = store_upload(jobs.new_owner(), raster, "a.tif")
+    spec = EmbeddingSpec((str(file),), out="", model="mae_tiny")
+    plan = weakref.ref(plans.plan_of(spec, 8))
+    store.clean_up()
+    assert plans.plan_of(spec, 8) is plan()
+    connected.clear()
+    store.clean_up()
+    gc.collect()
+    assert plan() is None, "it holds the decoded picture"
 
 
 def test_the_same_file_of_two_users_has_two_keys(raster):

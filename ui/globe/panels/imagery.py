@@ -142,8 +142,8 @@ def _upload() -> ChosenImagery | None:
         (state.owner(), file.file_id),
         lambda: uploads.store_upload(_owner(), uploads.content(file, UPLOAD_MB), file.name),
     )
-    source = cached.result_cache("uploaded sources", 16).get_or_compute(
-        str(path), lambda: open_source(path, untrusted=True)
+    source = plans.kept_for_session(
+        "uploaded sources", 16, str(path), lambda: open_source(path, untrusted=True)
     )
     stated = _state_gsd(source)
     return ChosenImagery(str(path), "", source, path.name, Path(file.name).stem[:50], stated)

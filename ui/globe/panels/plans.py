@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -20,7 +23,8 @@ from core.geo import Source, TileRef, TileSpec, thumbnail
 from core.units import duration, metres
 from core.viz.plan import colour_of, plan_picture
 from core.viz.sheet import jpeg
-from ui.shell import cached
+from ui.shell import cached, state
+from ui.shell.session_store import Item, sessions
 
 PICTURE_PX = 900
 MAX_DRAWN = 60_000
@@ -74,10 +78,24 @@ def metres_of(text: str) -> float:
 
 
 def plan_of(spec: EmbeddingSpec, tile_px: int) -> EmbeddingPlan:
-    """Return the plan of an embedding run, cached for equal settings."""
-    return cached.result_cache("plans", 16).get_or_compute(
-        (spec, tile_px), lambda: make_plan(spec, tile_px, cached.catalogue(), MAX_TILES, untrusted=True)
+    """Return the plan of an embedding run, cached for equal settings while the session lasts."""
+    return kept_for_session(
+        "plans",
+        16,
+        (spec, tile_px),
+        lambda: make_plan(spec, tile_px, cached.catalogue(), MAX_TILES, untrusted=True),
     )
+
+
+def kept_for_session(name: str, limit: int, key: Hashable, make: Callable[[], Any]) -> Any:
+    """The result under a key of `cached.result_cache(name, limit)`, dropped after this session has closed.
+
+    For results that hold the decoded pixels of an upload, up to 170 MB that nobody else asks for.
+    """
+    results, session_id = cached.result_cache(name, limit), state.session_id()
+    result = results.get_or_compute(key, make)
+    sessions.put(name, f"{session_id} {hash(key)}", Item(session_id, delete=partial(results.drop, key)))
+    return result
 
 
 def picture(source: Source, key: str, plan: EmbeddingPlan) -> bytes:
