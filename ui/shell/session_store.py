@@ -7,6 +7,7 @@ again. Then one clean-up thread deletes them.
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -154,6 +155,7 @@ class SessionStore:
             time.sleep(every_s)
             try:
                 if self.clean_up():
+                    gc.collect()  # sources and plans hold themselves, and an idle server collects nothing
                     return_freed_memory()
             except Exception:  # one failed deletion must not end the clean-up
                 _log.exception("The clean-up of closed sessions failed; it is tried again")

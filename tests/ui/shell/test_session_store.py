@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
+from functools import lru_cache
 
 import pytest
 from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
@@ -104,13 +107,31 @@ def test_the_clean_up_thread_survives_a_failed_deletion(connected: set[str]) -> 
     assert store.get("picture", "2") is None
 
 
+class Picture:
+    """Holds itself, as a source does whose opened pictures are cached."""
+
+    def __init__(self) -> None:
+        self.opened = lru_cache(self.open)
+
+    def open(self, key: str) -> str:
+        return key
+
+
 def test_memory_of_closed_sessions_goes_back_to_the_system(
     connected: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     returned: list[bool] = []
-    monkeypatch.setattr(session_store, "return_freed_memory", lambda: returned.append(True))
+    picture = Picture()
+    held = weakref.ref(picture)
     store = SessionStore(lambda session_id: session_id in connected, grace_s=0.0, clean_up_s=0.01)
-    store.put("picture", "a", Item("alice"))
+
+    def note() -> None:
+        if threading.current_thread() is store._thread:  # not that of another test
+            returned.append(held() is None)
+
+    monkeypatch.setattr(session_store, "return_freed_memory", note)
+    store.put("picture", "a", Item("alice", picture))
+    del picture
     time.sleep(0.2)
     assert not returned
     connected.discard("alice")
