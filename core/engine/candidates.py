@@ -14,6 +14,7 @@ from ..files import file_sha256
 from ..models.base import Encoder, Reconstructor
 from ..models.frequency import bilinear
 from ..models.image_teacher import TEACHERS, FrozenClassifier, fetched
+from ..models.pooling import whitening_of
 from ..models.registry import cards, create
 from ..policy import Policy
 from .device import device, to_device, to_numpy
@@ -164,13 +165,18 @@ def subject(name: str | Path) -> Candidate | TeacherCandidate:
 
 
 def untrained(trained: Candidate, seed: int = 0) -> Candidate:
-    """The same network with random weights, and the policy, pooling and normalisation of its card."""
+    """The same network with random weights, and the policy, pooling and normalisation of its card.
+
+    A transformer's whitened vector is measured in training, so its family's own pooling takes its place.
+    """
     card = trained.model.card
+    whitened = whitening_of(trained.model) is not None
+    sizes = {**card.sizes, "vector_dim": 0} if whitened else card.sizes
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = create(card.family, trained=False, **card.sizes)
-    name = UNTRAINED + trained.name
-    model.card = replace(card, name=name, weights=None)
+        model = create(card.family, trained=False, **sizes)
+    name, pooling = UNTRAINED + trained.name, model.card.pooling if whitened else card.pooling
+    model.card = replace(card, name=name, sizes=sizes, pooling=pooling, weights=None)
     return Candidate(model, name, "untrained")
 
 

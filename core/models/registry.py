@@ -255,7 +255,7 @@ def card_for(family: Family, name: str, sizes: dict[str, Any]) -> ModelCard:
         input_px=full["img_size"],
         patch_px=full["patch_size"],
         embed_dim=full["embed_dim"],
-        pooling=family.pooling,
+        pooling="vector" if full.get("vector_dim") else family.pooling,
     )
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from .base import Encoder, ModelInputError, Objective, TrainingBatch
 from .frequency import hidden_pixels
 from .layers.vit import gsd_positions, square_grid, take, transformer_blocks, xavier_linears
+from .layers.whitening import LevelWhitening
 from .registry import Family, register
 from .views import Colour, ImageView, crop_view, not_enlarged, recolour
 
@@ -46,48 +47,6 @@ class Stage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.down(x))
         return F.relu(x + self.second(F.relu(self.first(x))))
-
-
-class LevelWhitening(nn.Module):
-    """Joins the vectors of several levels to one.
-
-    Each part is whitened to its strongest `part_dim` directions and scaled to unit length; all of them are
-    then reduced to the strongest `width` directions of the whole. It only truncates until `settle` has been
-    called.
-    """
-
-    rotation: Tensor
-
-    def __init__(self, parts: Sequence[int], part_dim: int, width: int) -> None:
-        super().__init__()
-        self.part_dims = [min(part_dim, size) for size in parts]
-        for i, (size, kept) in enumerate(zip(parts, self.part_dims, strict=True)):
-            self.register_buffer(f"centre_{i}", torch.zeros(size))
-            self.register_buffer(f"whitening_{i}", torch.eye(size)[:, :kept].clone())
-        self.width = min(width, sum(self.part_dims))
-        self.register_buffer("rotation", torch.eye(sum(self.part_dims))[:, : self.width].clone())
-
-    def joined(self, parts: Sequence[Tensor]) -> Tensor:
-        """Every part whitened, of unit length, side by side: (n, sum of part_dims)."""
-        made = [
-            (part - self.get_buffer(f"centre_{i}")) @ self.get_buffer(f"whitening_{i}")
-            for i, part in enumerate(parts)
-        ]
-        return torch.cat([F.normalize(part, dim=1) for part in made], dim=1)
-
-    def forward(self, parts: Sequence[Tensor]) -> Tensor:
-        return self.joined(parts) @ self.rotation
-
-    @torch.no_grad()
-    def settle(self, parts: Sequence[Tensor], ridge: float) -> None:
-        """Measure means and covariances over the rows of `parts`."""
-        for i, part in enumerate(parts):
-            self.get_buffer(f"centre_{i}").copy_(part.mean(0))
-            self.get_buffer(f"whitening_{i}").copy_(
-                whitening(part.double().T.cov(correction=0), self.part_dims[i], ridge)
-            )
-        directions = torch.linalg.eigh(self.joined(parts).double().T.cov(correction=0)).eigenvectors
-        self.rotation.copy_(directions.flip(1)[:, : self.width])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,20 +227,6 @@ class ScaleContrastObjective(Objective):
         assert isinstance(network, ScaleContrast)
         seen = [network.summary(*network.levels(batch.images, batch.res, None)) for batch in batches]
         network.whitening.settle([torch.cat(part) for part in zip(*seen, strict=True)], self.ridge)
-
-
-def whitening(covariance: Tensor, width: int, ridge: float) -> Tensor:
-    """The map that gives the `width` strongest directions of standardised values equal spread, (n, width).
-
-    Eigenvalues of the correlation matrix are raised by `ridge` times the largest, so that faint directions
-    are not amplified.
-    """
-    spread = covariance.diagonal().clamp(min=1e-8).sqrt()
-    values, directions = torch.linalg.eigh((covariance / spread / spread[:, None]).double())
-    values, directions = values.flip(0)[:width], directions.flip(1)[:, :width]
-    return (directions / (values.clamp(min=0) + ridge * values[0]).sqrt()).to(covariance.dtype) / spread[
-        :, None
-    ]
 
 
 def nt_xent(vectors: Tensor, temperature: float) -> Tensor:

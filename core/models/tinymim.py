@@ -62,7 +62,9 @@ class TinyMIM(VisionTransformer):
     @property
     def distilled(self) -> bool:
         """Whether the tail behind the last block's relations was never trained."""
-        return self.card.pooling in DISTILLED
+        return self.card.pooling in DISTILLED or (
+            self.whitening is not None and self.card.pooling == "vector"
+        )
 
     def embed_tokens(self, images: Tensor, res: Tensor, keep: Tensor | None = None) -> Tensor:
         """Tokens as they enter the last block, under a LayerNorm without parameters: (b, 1 + k, d), CLS
@@ -146,7 +148,8 @@ class TinyMIMObjective(Objective):
     `teacher` is a network, a name of the registry or a file of weights; it is kept outside the module, so
     that checkpoints of the student do not carry it. Teacher and student see the same ground with the same
     res, the teacher at the size that gives it the same grid; the student's colours are jittered by `colour`.
-    `pooling` is written to the student's card. Raises ModelInputError where heads or grids do not fit.
+    `pooling` is written to the student's card, unless it has a whitened vector. Raises ModelInputError where
+    heads or grids do not fit.
     """
 
     def __init__(
@@ -172,7 +175,7 @@ class TinyMIMObjective(Objective):
         self._teacher = (whole.requires_grad_(False).eval(), backbone)
         _check_fit(network, backbone, self.teacher_block)
         self.target_scale = -(-backbone.patch_size // network.patch_size)
-        network.card = replace(network.card, pooling=pooling)
+        network.card = replace(network.card, pooling="vector" if network.whitening is not None else pooling)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: TrainingBatch, keep: Tensor | None) -> dict[str, Tensor]:  # noqa: ARG002

@@ -43,3 +43,9 @@ def test_a_teacher_embeds_and_is_offered_only_where_it_was_fetched(tmp_path, mon
     assert teacher.patches(PICTURES, RES).shape == (3, 8, 8, 112), "64 px are enlarged to 128"
     large = np.repeat(np.repeat(PICTURES, 3, axis=2), 3, axis=3)
     assert teacher.patches(large, RES).shape == (3, 12, 12, 112)
+
+
+def test_an_untrained_network_has_no_whitened_vector_to_be_compared_by() -> None:
+    floor, trained = subject("untrained_tinymim_tiny"), subject("tinymim_tiny")
+    assert (trained.pooling, floor.pooling) == ("vector", "cls")
+    assert floor.embed(PICTURES, RES, floor.pooling).shape == (3, 192)

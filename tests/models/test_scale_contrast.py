@@ -10,7 +10,8 @@ import torch
 
 from core.models import create
 from core.models.base import ModelInputError, TrainingBatch
-from core.models.scale_contrast import ScaleContrast, ScaleContrastObjective, nt_xent, whitening
+from core.models.layers.whitening import whitening
+from core.models.scale_contrast import ScaleContrast, ScaleContrastObjective, nt_xent
 from core.models.views import Colour
 
 SMALL: dict[str, Any] = {

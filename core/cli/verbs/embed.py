@@ -128,7 +128,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help=f"how GSD becomes res: {', '.join(POLICIES)}-R (default: the model's own)",
     )
-    add("--pooling", metavar="POOL", help="cls, mean or cls+mean (default: the model's own)")
+    add("--pooling", metavar="POOL", help="cls, mean, cls+mean or vector (default: the model's own)")
     add("--losses", action="store_true", help="also store the reconstruction losses of the low and high band")
     add(
         "--mask-ratio",

@@ -26,6 +26,7 @@ from ...errors import ExplorerError, in_brief
 from ...geo.imagery import NOT_STATED, Imagery
 from ...models.base import Objective, TrainingBatch
 from ...models.frequency import area
+from ...models.pooling import measure_vector, whitening_of
 from ...models.registry import ModelCard, create, families
 from ..device import device, fabric_for, suit_attention, to_device, training_precision
 from .batches import Draw, draw_batch
@@ -36,6 +37,8 @@ from .runs import RunError, TrainingRun, TrainSpec, TrainStep
 from .saving import in_sentences, read_state, try_to_save, write_state
 
 LOG_EVERY = 10
+VECTOR_IMAGES = 4096
+"""Number of crops on which the whitened vector of a transformer is measured."""
 
 
 class Training:
@@ -88,7 +91,8 @@ class Training:
                 f"{path.name} does not match {self.spec.model}: "
                 f"set the sizes that it was trained with ({in_brief(problem)})."
             ) from problem
-        if left or [key for key in missing if not key.endswith("pos_embed")]:
+        missing = [key for key in missing if not key.endswith("pos_embed") and "whitening." not in key]
+        if left or missing:
             raise RunError(
                 f"{path.name} does not match {self.spec.model}: "
                 f"missing {missing[:3]}, unexpected {left[:3]}. Choose another file or model."
@@ -139,16 +143,22 @@ class Training:
         )
 
     def finish(self, imagery: tuple[Imagery, ...]) -> None:
-        """Let the objective measure statistics on crops that no training step uses."""
-        first, network = self.spec.steps, self.ema.module if self.step else self.network
-        if not self.objective.measured:
+        """Measure statistics of the objective, or of the network's vector, on crops that no step uses."""
+        first = self.spec.steps
+        network: Any = self.ema.module if self.step else self.network
+        count = self.objective.measured or (VECTOR_IMAGES if whitening_of(self.network) else 0)
+        if not count:
             return
-        steps = range(first, first + -(-self.objective.measured // self.spec.batch))
+        steps = range(first, first + -(-count // self.spec.batch))
         draws = (
             draw_batch(self.spec, imagery, self.network.patch_size, self.enlarge, step) for step in steps
         )
         training = network.training
-        self.objective.finish(network.eval(), (self._on_device(draw)[0] for draw in draws))
+        batches = (self._on_device(draw)[0] for draw in draws)
+        if self.objective.measured:
+            self.objective.finish(network.eval(), batches)
+        else:
+            measure_vector(network.eval(), batches)
         network.train(training)
 
     def state(self) -> dict[str, Any]:

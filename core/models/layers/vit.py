@@ -17,10 +17,14 @@ from torch import Tensor, nn
 
 from ..base import Encoder, ModelInputError
 from ..frequency import Centre, centre_on
+from .whitening import LevelWhitening
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import Block
 
+
+VECTOR_PART_DIM = 128
+"""Directions of CLS, of the patch tokens' mean, and of their deviation that enter the whitened vector."""
 
 ENCODER_PARTS = ("cls_token", "patch_embed", "blocks", "norm")
 """Where the names of an encoder's parameters begin, in MAE's files and ours."""
@@ -169,7 +173,8 @@ class PatchEmbedding(nn.Module):
 class VitConfig:
     """Sizes of a vision transformer under the names of MAE's code; every network's own config adds to them.
 
-    `centre` says what pixels are expressed relative to (`core.models.frequency.centre_on`).
+    `centre` says what pixels are expressed relative to (`core.models.frequency.centre_on`). `vector_dim` is
+    the width of the whitened vector of a whole image, ours (0: there is none).
     """
 
     img_size: int = 224
@@ -179,6 +184,7 @@ class VitConfig:
     num_heads: int = 12
     mlp_ratio: float = 4.0
     centre: Centre = "dataset"
+    vector_dim: int = 0
 
 
 class VisionTransformer(Encoder):
@@ -210,6 +216,10 @@ class VisionTransformer(Encoder):
             config.depth, self.embed_dim, config.num_heads, config.mlp_ratio, drop_path
         )
         self.norm = nn.LayerNorm(self.embed_dim, eps=1e-6)
+        parts = [self.embed_dim, self.embed_dim, self.embed_dim, 2 * in_chans]
+        self.whitening = (
+            LevelWhitening(parts, VECTOR_PART_DIM, config.vector_dim) if config.vector_dim else None
+        )
 
     @property
     def backbone(self) -> VisionTransformer:

@@ -528,6 +528,20 @@ def test_buffers_that_are_measured_are_saved_with_the_weights(tmp_path, imagery,
     )
 
 
+def test_a_run_gives_weights_that_had_none_a_whitened_vector(tmp_path, spec, imagery, monkeypatch):
+    monkeypatch.setattr("core.engine.training.train.VECTOR_IMAGES", 64)
+    losses(spec, tmp_path / "first", imagery)
+    weights = tmp_path / "first" / "weights" / "smoke.safetensors"
+    sizes = (*spec.sizes, ("vector_dim", 16))
+    again = replace(spec, start_from=str(weights), sizes=sizes, steps=1, lr=1e-12, warmup_steps=0)
+    losses(again, tmp_path / "second", imagery)
+    file = tmp_path / "second" / "weights" / "smoke.safetensors"
+    written, before = load_file(file), load_file(weights)
+    assert all(torch.equal(written[key], before[key]) for key in before)
+    assert next(value for key, value in written.items() if key.endswith("whitening.centre_0")).abs().max() > 0
+    assert load_checkpoint(file).card.pooling == "vector"
+
+
 @pytest.mark.slow
 def test_kill_minus_nine_at_random_moments_changes_nothing(tmp_path):
     import cv2

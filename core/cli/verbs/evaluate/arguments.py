@@ -146,7 +146,7 @@ def _add_protocol_arguments(group: argparse._ArgumentGroup) -> None:
         choices=("author", "author_224"),
         help="use the size, res and pooling of the authors' evaluation of each set",
     )
-    add("--pooling", choices=("cls", "mean", "cls+mean"), help="default: the card's")
+    add("--pooling", choices=("cls", "mean", "cls+mean", "vector"), help="default: the card's")
     add(
         "--k",
         type=int,
