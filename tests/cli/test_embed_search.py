@@ -74,7 +74,7 @@ def test_several_models_write_a_table_each(scene, tmp_path, capsys):
         str(tmp_path / "t"),
         "--model",
         "mae_tiny",
-        "tinymim_tiny",
+        "sdmae_tiny",
         "--tile-px",
         "32",
         "--gsd-m",
@@ -82,7 +82,7 @@ def test_several_models_write_a_table_each(scene, tmp_path, capsys):
     )
     code, out, err = asked(capsys, *words, "--json")
     found = json.loads(out)
-    assert (code, found["models"], found["embedded"]) == (0, ["mae_tiny", "tinymim_tiny"], 2 * (20 + 6))
+    assert (code, found["models"], found["embedded"]) == (0, ["mae_tiny", "sdmae_tiny"], 2 * (20 + 6))
     assert "52 tiles over" in err
     for folder, model in zip(found["tables"], found["models"], strict=True):
         code, out, _ = asked(capsys, "search", folder, "--row", "3", "--where", "gsd_m = 20", "--json")
@@ -90,7 +90,7 @@ def test_several_models_write_a_table_each(scene, tmp_path, capsys):
         assert model in folder
     code, _, err = asked(capsys, "search", str(tmp_path / "t"), "--row", "3")
     assert code == 2
-    assert "t holds 2 tables, one for each model: open one of t/mae_tiny, t/tinymim_tiny" in err
+    assert "t holds 2 tables, one for each model: open one of t/mae_tiny, t/sdmae_tiny" in err
     code, _, err = asked(capsys, *words, "--patches")
     assert code == 2
     assert "one model" in err
@@ -345,14 +345,14 @@ def mixed(scene):
         str(out),
         "--model",
         "mae_tiny",
-        "tinymim_tiny",
+        "sdmae_tiny",
         "--tile-px",
         "32",
         "--gsd-m",
         "10,20",
     ]
     assert main(words) == 0
-    return str(out / "mae_tiny"), str(out / "tinymim_tiny")
+    return str(out / "mae_tiny"), str(out / "sdmae_tiny")
 
 
 def test_a_filter_on_the_model_makes_tables_comparable(mixed, scene, capsys):
@@ -367,11 +367,11 @@ def test_a_filter_on_the_model_makes_tables_comparable(mixed, scene, capsys):
     code, _, err = asked(capsys, "search", *mixed, "--row", last, *here)
     assert code == 2 and "filter on model" in err, "the row itself is of the other model"
     code, out, _ = asked(
-        capsys, "search", *mixed, "--lonlat=-123,36.14", "--where", "model = 'tinymim_tiny'", "--json"
+        capsys, "search", *mixed, "--lonlat=-123,36.14", "--where", "model = 'sdmae_tiny'", "--json"
     )
     assert code == 0 and json.loads(out)["query"]["row"] >= 26
     code, out, _ = asked(
-        capsys, "search", *mixed, "--image", str(scene), "--where", "model = 'tinymim_tiny'", "--json"
+        capsys, "search", *mixed, "--image", str(scene), "--where", "model = 'sdmae_tiny'", "--json"
     )
     assert code == 0 and json.loads(out)["neighbors"][0]["row"] >= 26
 
