@@ -23,6 +23,9 @@ from core.engine.allocator import return_freed_memory
 GRACE_S, CLEAN_UP_S = 150.0, 15.0
 """The grace is longer than the two minutes in which Streamlit lets a session reconnect."""
 
+IDLE_SHARE = 0.1
+"""Share of one core below which the server counts as idle, so that returning memory delays nobody."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -151,14 +154,18 @@ class SessionStore:
             self._thread.start()
 
     def _clean_up_forever(self, every_s: float) -> None:
+        was_busy = False
         while True:
+            spent = time.process_time()
             time.sleep(every_s)
+            is_busy = time.process_time() - spent > IDLE_SHARE * every_s
             try:
-                if self.clean_up():
+                if self.clean_up() or (was_busy and not is_busy):
                     gc.collect()  # sources and plans hold themselves, and an idle server collects nothing
                     return_freed_memory()
             except Exception:  # one failed deletion must not end the clean-up
                 _log.exception("The clean-up of closed sessions failed; it is tried again")
+            was_busy = is_busy
 
 
 sessions = SessionStore()

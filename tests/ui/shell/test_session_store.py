@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import weakref
 from functools import lru_cache
+from itertools import count
 
 import pytest
 from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
@@ -120,6 +122,7 @@ class Picture:
 def test_memory_of_closed_sessions_goes_back_to_the_system(
     connected: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(session_store, "IDLE_SHARE", math.inf)  # only for what was deleted
     returned: list[bool] = []
     picture = Picture()
     held = weakref.ref(picture)
@@ -139,3 +142,26 @@ def test_memory_of_closed_sessions_goes_back_to_the_system(
     while not returned and time.monotonic() < deadline:
         time.sleep(0.01)
     assert returned == [True]
+
+
+def test_memory_goes_back_once_when_a_busy_server_becomes_idle(
+    connected: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SessionStore(lambda one: one in connected, clean_up_s=0.01)
+    spent, is_busy, returned = count(), True, list[bool]()
+
+    def note() -> None:
+        if threading.current_thread() is store._thread:
+            returned.append(is_busy)
+
+    monkeypatch.setattr(session_store, "return_freed_memory", note)
+    monkeypatch.setattr(session_store.time, "process_time", lambda: next(spent) if is_busy else 0)
+    store.put("picture", "a", Item("alice"))
+    time.sleep(0.2)
+    assert not returned, "while it is busy, this would delay its users"
+    is_busy = False
+    deadline = time.monotonic() + 30
+    while not returned and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert returned == [False]
