@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from .base import Encoder, ModelInputError, Objective, TrainingBatch
 from .frequency import hidden_pixels
 from .layers.vit import gsd_positions, square_grid, take, transformer_blocks, xavier_linears
-from .layers.whitening import LevelWhitening
+from .layers.whitening import RIDGE, LevelWhitening, deviation
 from .registry import Family, register
 from .views import Colour, ImageView, crop_view, not_enlarged, recolour
 
@@ -128,9 +128,7 @@ class ScaleContrast(Encoder):
         parts = [tokens[:, 0], tokens[:, 1:].mean(1) if tokens.shape[1] > 1 else tokens[:, 0]]
         for level in maps:
             level = level.float()
-            parts.append(
-                torch.cat([level.mean((2, 3)), level.var((2, 3), correction=0).add(1e-6).sqrt()], dim=1)
-            )
+            parts.append(torch.cat([level.mean((2, 3)), deviation(level, (2, 3))], dim=1))
         return [part.float() for part in parts]
 
     def vector(self, images: Tensor, res: Tensor) -> Tensor:
@@ -166,7 +164,7 @@ class ScaleContrastObjective(Objective):
         hidden_dim: int = 512,
         projection_dim: int = 128,
         log_slope: float = 0.651,
-        ridge: float = 0.001,
+        ridge: float = RIDGE,
         seed: int = 0,
     ) -> None:
         super().__init__()

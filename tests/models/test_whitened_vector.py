@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.models.base import TrainingBatch
+from core.models.base import ModelInputError, TrainingBatch
 from core.models.pooling import measure_vector, pooled, poolings, vector_width
 from core.models.registry import create
 
@@ -75,3 +75,8 @@ def test_colours_of_the_image_are_part_of_it() -> None:
             parameter.zero_()
     brighter = pooled(net, seen.images + 1, seen.res, "vector")
     assert not torch.allclose(brighter, pooled(net, seen.images, seen.res, "vector"))
+
+
+def test_a_negative_width_is_refused() -> None:
+    with pytest.raises(ModelInputError, match=r"width \(vector_dim\) of 1 or more, not -5"):
+        network(vector_dim=-5)

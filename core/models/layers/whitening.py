@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..base import ModelInputError
+
 RIDGE = 0.001
 """Share of the largest eigenvalue that is added to all, so that faint directions are not amplified."""
 
@@ -26,12 +28,13 @@ def summary_of(tokens: Tensor, images: Tensor) -> list[Tensor]:
     return [
         tokens[:, 0],
         tokens[:, 1:].mean(1),
-        _deviation(tokens[:, 1:], 1),
-        torch.cat([images.mean(2), _deviation(images, 2)], dim=1),
+        deviation(tokens[:, 1:], 1),
+        torch.cat([images.mean(2), deviation(images, 2)], dim=1),
     ]
 
 
-def _deviation(values: Tensor, axis: int) -> Tensor:
+def deviation(values: Tensor, axis: int | tuple[int, ...]) -> Tensor:
+    """Standard deviation over some axes, above zero where all values are equal."""
     return values.var(axis, correction=0).add(1e-6).sqrt()
 
 
@@ -47,6 +50,8 @@ class LevelWhitening(nn.Module):
 
     def __init__(self, parts: Sequence[int], part_dim: int, width: int) -> None:
         super().__init__()
+        if width < 1:
+            raise ModelInputError(f"A whitened vector needs a width (vector_dim) of 1 or more, not {width}.")
         self.part_dims = [min(part_dim, size) for size in parts]
         for i, (size, kept) in enumerate(zip(parts, self.part_dims, strict=True)):
             self.register_buffer(f"centre_{i}", torch.zeros(size))
