@@ -22,6 +22,14 @@ except ImportError:  # Windows: only the parent limits time and memory
     resource = None
 
 MEMORY, FAILED = "memory", "failed"
+_NO_MEMORY = (
+    "memoryerror",
+    "out of memory",
+    "allocate memory",
+    "can't start new thread",
+    "failed to map segment",
+)
+"""In the names and messages of errors after a failed allocation, in lower case."""
 _GRACE_S = 2
 """Normally the parent ends a request first; these limits apply when the parent is gone."""
 
@@ -59,12 +67,20 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"result": function(*request["arguments"])}
     except ExplorerError as refusal:
         return {"refused": str(refusal)}
-    except MemoryError:
-        return {"failed": MEMORY}
     except Exception as problem:  # a hostile file can raise anything
-        return {"failed": FAILED, "kind": type(problem).__name__}
+        return {"failed": MEMORY if lacks_memory(problem) else FAILED, "kind": type(problem).__name__}
     finally:
         _unbound()
+
+
+def lacks_memory(problem: BaseException | None) -> bool:
+    """Whether an allocation failed; libraries raise errors of their own on top of that."""
+    while problem is not None:
+        said = f"{type(problem).__name__}: {problem}".lower()
+        if any(sign in said for sign in _NO_MEMORY):
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
 
 
 def _bound(cpu_s: float, wall_s: float, memory_mb: int) -> None:

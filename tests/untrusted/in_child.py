@@ -26,3 +26,11 @@ def keep_without_limit(count: int, seconds: float) -> None:
 def refuse(text: str) -> None:
     """Refuse with this text."""
     raise ExplorerError(text)
+
+
+def fail_as_a_library() -> None:
+    """Fail as a library does whose allocation failed: with an error of its own."""
+    try:
+        raise MemoryError
+    except MemoryError as problem:
+        raise ValueError("Read failed") from problem

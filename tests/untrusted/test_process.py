@@ -21,6 +21,7 @@ import pytest
 from core.errors import ExplorerError
 from core.untrusted import Limits, call, process
 from core.untrusted.text import parsed
+from tests.untrusted import in_child
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +50,7 @@ def test_plain_values_and_arrays_come_back() -> None:
         (time.sleep, (60,), {"wall_s": 0.5}, "takes too long"),
         (pow, (3, 10**9), {"cpu_s": 0.5}, "takes too long"),
         (bytearray, (10**9,), {"memory_mb": 200}, "more than 200 MB of memory"),
+        (in_child.fail_as_a_library, (), {"memory_mb": 200}, "more than 200 MB of memory"),
         (bytes, (10**7,), {"answer_mb": 1}, "is damaged or malicious"),
         (os.abort, (), {}, "makes the program that reads it fail"),
         (int, ("x",), {}, "makes the program that reads it fail"),
