@@ -2,16 +2,18 @@
 
     header = call(describe, str(path), name="field.tif", error=GeoError)
 
-A small pool of child processes is kept; one that was killed, crashed or grew is replaced. On Linux the kernel
-enforces the limits (RLIMIT_AS, RLIMIT_CPU, an alarm) even when the server is gone. On every system, the
-calling process also measures time and memory of the child and kills it. On macOS and Windows that is the only
-limit on memory, so a child may exceed it for a moment.
+A small pool of child processes is kept; one that was killed, crashed, grew or reported an unexpected error is
+replaced, and one that nobody needs is ended after a while. On Linux the kernel enforces the limits
+(RLIMIT_AS, RLIMIT_CPU, an alarm) even when the server is gone. On every system, the calling process also
+measures time and memory of the child and kills it. On macOS and Windows that is the only limit on memory, so
+a child may exceed it for a moment.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -36,6 +38,10 @@ WAIT_S = 60.0
 EVERY_S = 0.02
 KEPT_MB = 400
 """A child process that uses more after its answer is replaced."""
+UNUSED_S = 60.0
+"""A child process that was idle for so long is ended, and its memory returned."""
+_ENDED_BY_TIME = {-getattr(signal, name) for name in ("SIGALRM", "SIGXCPU") if hasattr(signal, name)}
+"""Exit codes of a child process that the kernel ended before `_Watch` did."""
 _START = "import sys; sys.path.append({root!r}); from {package}.worker import serve; serve()"
 
 
@@ -91,6 +97,7 @@ class _Child:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self.measured = psutil.Process(self.process.pid)
+        self.idle_since = 0.0
 
     def answer(
         self,
@@ -112,13 +119,19 @@ class _Child:
             try:
                 send(self.process.stdin, request)
                 answer = receive(self.process.stdout, limits.answer_mb * 2**20)
-            except (OSError, EOFError, MessageError) as problem:
+            except MessageError:
                 self.end()
-                raise exceeded(_sentence(name, watch.exceeded or str(problem), limits)) from None
+                raise exceeded(_sentence(name, "memory", limits)) from None
+            except (OSError, EOFError):
+                self.end()
+                by_time = self.process.returncode in _ENDED_BY_TIME
+                reason = watch.exceeded or ("time" if by_time else "crash")
+                raise exceeded(_sentence(name, reason, limits)) from None
         if "refused" in answer:
             raise error(str(answer["refused"])[:2000])
         if "failed" in answer:
-            raise exceeded(_sentence(name, "memory" if answer["failed"] == MEMORY else "", limits))
+            self.end()  # a library whose import or allocation failed may fail on every later file
+            raise exceeded(_sentence(name, "memory" if answer["failed"] == MEMORY else "error", limits))
         return answer["result"]
 
     def fit(self) -> bool:
@@ -211,6 +224,7 @@ class _Pool:
         """Forget all child processes, which belong to the parent after a fork."""
         self._slots = Slots(self._most)
         self._idle: list[_Child] = []
+        self._cleaner: threading.Thread | None = None
 
     def close(self) -> None:
         """Stop every idle child process."""
@@ -227,11 +241,33 @@ class _Pool:
         return None
 
     def _take_back(self, child: _Child) -> None:
-        if child.fit():
-            with self._lock:
-                self._idle.append(child)
-        else:
+        if not child.fit():
             child.end()
+            return
+        child.idle_since = time.monotonic()
+        with self._lock:
+            self._idle.append(child)
+            if self._cleaner is None:
+                self._cleaner = threading.Thread(
+                    target=self._end_unused, name="end of unused processes", daemon=True
+                )
+                self._cleaner.start()
+
+    def _end_unused(self) -> None:
+        """End child processes that stay idle, until there are none."""
+        while True:
+            time.sleep(UNUSED_S)
+            with self._lock:
+                in_use_until = time.monotonic() - UNUSED_S
+                unused = [child for child in self._idle if child.idle_since <= in_use_until]
+                self._idle = [child for child in self._idle if child not in unused]
+                is_done = not self._idle
+                if is_done:
+                    self._cleaner = None
+            for child in unused:
+                child.end()
+            if is_done:
+                return
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -239,16 +275,19 @@ def _cpu_s(process: psutil.Process) -> float:
     return used.user + used.system
 
 
-def _sentence(name: str, exceeded: str, limits: Limits) -> str:
-    if exceeded == "end":
+def _sentence(name: str, reason: str, limits: Limits) -> str:
+    if reason == "end":
         return f"'{name}' was not opened because this server is shutting down: try again when it is back."
-    if exceeded == "time":
-        why = "takes too long to open"
-    elif exceeded:
-        why = f"takes more than {limits.memory_mb:,} MB of memory to open"
-    else:
-        why = "makes the program that reads it fail"
-    return f"'{name}' {why}: it is damaged or malicious. Export it again, or choose another file."
+    memory = f"takes more than {limits.memory_mb:,} MB of memory to open"
+    fails = "makes the program that reads it fail"
+    # C and C++ libraries also crash where an allocation fails, so a crash has two possible causes.
+    does = {
+        "time": "takes too long to open",
+        "memory": memory,
+        "crash": f"{memory} or {fails}",
+        "error": fails,
+    }[reason]
+    return f"'{name}' {does}: it is damaged or malicious. Export it again, or choose another file."
 
 
 _pool = _Pool(MOST_AT_ONCE)

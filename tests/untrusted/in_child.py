@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import resource
+import sys
 import time
+from types import ModuleType
 
 from core.errors import ExplorerError
 
@@ -26,6 +28,12 @@ def keep_without_limit(count: int, seconds: float) -> None:
 def refuse(text: str) -> None:
     """Refuse with this text."""
     raise ExplorerError(text)
+
+
+def fail_with_half_a_module() -> None:
+    """Fail as an import does whose allocation failed: the module is there, but incomplete."""
+    sys.modules["core.untrusted.text"] = ModuleType("core.untrusted.text")
+    raise ImportError("failed to map segment from shared object")
 
 
 def fail_as_a_library() -> None:

@@ -50,10 +50,18 @@ def test_a_child_that_grew_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(os.getpid) != first
 
 
+def test_a_child_that_nobody_needs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "UNUSED_S", 0.2)
+    for _ in range(2):  # the second child is cleaned up like the first
+        child = psutil.Process(run(os.getpid))
+        assert psutil.wait_procs([child], timeout=10)[0]
+
+
 def test_a_child_that_was_killed_while_idle_is_replaced() -> None:
     first = run(os.getpid)
     os.kill(first, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(first)], timeout=5)
+    while psutil.Process(first).status() != psutil.STATUS_ZOMBIE:  # ended, but its exit is not read yet
+        time.sleep(0.01)
     assert run(os.getpid) != first
 
 
@@ -149,3 +157,24 @@ def test_a_held_process_answers_one_thread_at_a_time() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(ask, range(4))) == [0, 1, 4, 9]
     held.close()
+
+
+OPENS_AND_ENDS = """
+import threading, time
+from core.errors import ExplorerError
+from core.untrusted import call
+def open_for_long():
+    try:
+        call(time.sleep, 50, name="field.tif", error=ExplorerError)
+    except ExplorerError as refusal:
+        print(refusal)
+threading.Thread(target=open_for_long).start()
+time.sleep(2)
+"""
+
+
+def test_a_server_that_shuts_down_waits_for_no_file() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", OPENS_AND_ENDS], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert "this server is shutting down" in ended.stdout

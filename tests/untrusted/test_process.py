@@ -52,9 +52,9 @@ def test_plain_values_and_arrays_come_back() -> None:
         (bytearray, (10**9,), {"memory_mb": 200}, "more than 200 MB of memory"),
         (in_child.fail_as_a_library, (), {"memory_mb": 200}, "more than 200 MB of memory"),
         (bytes, (10**7,), {"answer_mb": 1}, "is damaged or malicious"),
-        (os.abort, (), {}, "makes the program that reads it fail"),
-        (int, ("x",), {}, "makes the program that reads it fail"),
-        (os._exit, (0,), {}, "makes the program that reads it fail"),
+        (os.abort, (), {}, "more than 1,536 MB of memory to open or makes the program that reads it fail"),
+        (os._exit, (0,), {}, "more than 1,536 MB of memory to open or makes the program that reads it fail"),
+        (int, ("x",), {}, "'field.tif' makes the program that reads it fail"),
     ],
 )
 def test_exceeded_limits_and_failures_are_reported(
@@ -69,6 +69,13 @@ def test_exceeded_limits_and_failures_are_reported(
     assert run(pow, 2, 2) == 4, "the next file is opened normally"
 
 
+def test_a_child_whose_libraries_may_be_incomplete_is_replaced() -> None:
+    for _ in range(process.MOST_AT_ONCE):
+        with pytest.raises(RefusedError, match="memory"):
+            run(in_child.fail_with_half_a_module)
+        assert run(parsed, b"a = 1", "x", "toml") == {"a": 1}
+
+
 def test_the_message_of_a_refusal_is_kept() -> None:
     with pytest.raises(RefusedError, match="'x' is not valid TOML"):
         run(parsed, b"a = [", "x", "toml")
@@ -77,9 +84,9 @@ def test_the_message_of_a_refusal_is_kept() -> None:
 def test_limits_hold_when_the_caller_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel ends the child even where the watching thread cannot run."""
     monkeypatch.setattr(process._Watch, "_run", lambda self: None)
-    with pytest.raises(RefusedError):
+    with pytest.raises(RefusedError, match="takes too long"):
         run(time.sleep, 60, wall_s=0.2)
-    with pytest.raises(RefusedError):
+    with pytest.raises(RefusedError, match="takes too long"):
         run(pow, 3, 10**10, cpu_s=0.2)
     with pytest.raises(RefusedError, match="memory"):
         run(bytearray, 10**9, memory_mb=200)
@@ -109,7 +116,7 @@ def test_one_visitor_with_many_slow_files_does_not_keep_another_waiting(
         time.sleep(0.5)
         assert pool.submit(open_as, "modest", 0.0).result() < 3
         assert not any(one.done() for one in slow)
-        assert max(one.result() for one in slow) >= 12, "two of them at a time"
+        assert max(one.result() for one in slow) > 10, "two of them at a time, not three"
 
 
 def test_exceeded_limits_can_be_told_from_refusals() -> None:

@@ -27,7 +27,7 @@ LIMITS = Limits(cpu_s=10.0, wall_s=60.0, memory_mb=1536, answer_mb=1024)
 """A picture of 64 million pixels takes 3 s and 1 GB; a tile of a raster much less."""
 PREFIX = "earth-mae-upload-"
 
-IMPORTED_FIRST = ("rasterio", "rasterio.windows")
+IMPORTED_FIRST = ("rasterio", "rasterio.windows", "core.geo.sources.raster")
 """What a child process imports before its memory is limited: GDAL maps more than a small limit allows."""
 
 

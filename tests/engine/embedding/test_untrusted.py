@@ -12,7 +12,7 @@ from core.geo import GeoError
 from core.geo.sources import untrusted
 from core.geo.sources.raster import GeoTiff
 from core.geo.sources.untrusted import FileLimitError
-from core.untrusted import Limits
+from core.untrusted import Limits, process
 from tests.engine.embedding.runs import MODEL, SIDE, finish, picture, table_bytes, write
 
 
@@ -20,6 +20,7 @@ from tests.engine.embedding.runs import MODEL, SIDE, finish, picture, table_byte
 def large(tmp_path, monkeypatch):
     """A raster whose windows at a coarse GSD take more memory than is allowed."""
     monkeypatch.setattr(untrusted, "LIMITS", Limits(memory_mb=40))
+    process._pool.close()  # one that has read other files has memory to spare
     pixels = np.ones((3, 4000, 4000), np.uint8)
     return write(
         tmp_path / "large.tif", pixels, tiled=True, blockxsize=512, blockysize=512, compress="deflate"
@@ -41,9 +42,7 @@ def test_an_untrusted_file_gives_the_same_table(ending, tmp_path, monkeypatch):
 
 def test_a_file_that_exceeds_the_limits_ends_the_run(large, tmp_path):
     spec = EmbeddingSpec((large,), str(tmp_path / "out"), MODEL, gsd_m=(1000.0,), tile_px=SIDE)
-    with pytest.raises(
-        FileLimitError, match=r"'large\.tif' takes more than 40 MB of memory to open: it is damaged"
-    ):
+    with pytest.raises(FileLimitError, match=r"'large\.tif' takes more than 40 MB of memory to open"):
         list(embed_sources(spec, untrusted=True))
     finish(spec, resume=True)  # the owner's own file is read
 

@@ -7,7 +7,6 @@ import threading
 import time
 import weakref
 from functools import lru_cache
-from itertools import count
 
 import pytest
 from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
@@ -148,16 +147,23 @@ def test_memory_goes_back_once_when_a_busy_server_becomes_idle(
     connected: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = SessionStore(lambda one: one in connected, clean_up_s=0.01)
-    spent, is_busy, returned = count(), True, list[bool]()
+    spent, is_busy, returned = list[int](), True, list[bool]()
+
+    def process_time() -> int:
+        if threading.current_thread() is store._thread:  # those of other tests' stores still run
+            spent.append(1)
+        return len(spent) if is_busy else 0
 
     def note() -> None:
         if threading.current_thread() is store._thread:
             returned.append(is_busy)
 
     monkeypatch.setattr(session_store, "return_freed_memory", note)
-    monkeypatch.setattr(session_store.time, "process_time", lambda: next(spent) if is_busy else 0)
+    monkeypatch.setattr(session_store.time, "process_time", process_time)
     store.put("picture", "a", Item("alice"))
-    time.sleep(0.2)
+    deadline = time.monotonic() + 30
+    while len(spent) < 6 and time.monotonic() < deadline:  # three rounds of the clean-up, each busy
+        time.sleep(0.01)
     assert not returned, "while it is busy, this would delay its users"
     is_busy = False
     deadline = time.monotonic() + 30
