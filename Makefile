@@ -8,7 +8,7 @@ LOCKED := $(PIP) --require-hashes --no-deps
 # One environment, two stamps: what running needs, then what testing adds. The stamps' names hold a checksum of
 # the requirements and of this folder's path, which ui/components is installed under.
 FOR_APP   := requirements.txt requirements.lock ui/components/pyproject.toml
-FOR_TESTS := $(FOR_APP) requirements-dev.txt requirements-dev.lock
+FOR_TESTS := $(FOR_APP) requirements-dev.txt requirements-dev.lock requirements-s3.lock
 APP_READY   := .venv/.app-ready-$(shell (pwd -P; cat $(FOR_APP)) | cksum | cut -d' ' -f1)
 TESTS_READY := .venv/.tests-ready-$(shell (pwd -P; cat $(FOR_TESTS)) | cksum | cut -d' ' -f1)
 ifdef DATA
@@ -39,6 +39,8 @@ $(TESTS_READY): $(APP_READY)
 	@echo "Installing the test tools into .venv ..."
 	@$(LOCKED) -r requirements-dev.lock
 	@$(PIP) -r requirements-dev.txt
+	@$(PYTHON) -m venv --clear .venv/s3
+	@.venv/s3/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-s3.lock
 	@$(MAKE) --no-print-directory browser
 	@rm -f .venv/.tests-ready-*; touch $@
 

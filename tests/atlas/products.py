@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,44 @@ def planet(folder: Path) -> Product:
     return Product(path, "Planet", None, vectors)
 
 
+def major_tom(folder: Path, *, thumbnails: bool = False) -> Product:
+    """huggingface.co/Major-TOM/Core-S2RGB-SigLIP: columns of its card; EarthEmbeddingExplorer adds two."""
+    vectors, path = random(N, 1152), folder / f"part_{int(thumbnails):05d}.parquet"
+    columns = {
+        "unique_id": list("abcd"), "embedding": list(vectors), "timestamp": ["20200808T101031"] * N,
+        "product_id": ["S2A"] * N, "grid_cell": ["1U_2R"] * N, "grid_row_u": pa.array([1] * N, pa.int16()),
+        "grid_col_r": pa.array([2] * N, pa.int16()), "geometry": WKB, "centre_lat": [10.01] * N,
+        "centre_lon": [0.01, 20.01, 40.01, 60.01], "utm_footprint": ["POLYGON EMPTY"] * N,
+        "utm_crs": ["EPSG:32631"] * N, "pixel_bbox": pa.array([[0, 0, 224, 224]] * N),
+        **({"parquet_url": ["u"] * N, "parquet_row": [1] * N} if thumbnails else {}),
+    }  # fmt: skip
+    write_parquet(path, columns)
+    return Product(path, "EarthEmbeddingExplorer" if thumbnails else "Major TOM", None, vectors)
+
+
+def clay_v0(folder: Path) -> Product:
+    """clay-foundation.github.io/model/clay-v0/model_embeddings.html: GeoParquet per MGRS tile, named .gpq."""
+    vectors, path = random(N, 768), folder / "32VLM_v01.gpq"
+    tensors = pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.float32(), (768,)), pa.FixedSizeListArray.from_arrays(vectors.ravel(), 768)
+    )
+    days = pa.array([18_628] * N, pa.date32())
+    columns = {"source_url": ["s3://x.tif"] * N, "date": days, "embeddings": tensors, "geometry": WKB}
+    write_parquet(path, columns)
+    return Product(path, "Clay v0", "clay-v0", vectors)
+
+
+def earth_index(folder: Path) -> Product:
+    """source.coop/earthgenome/earthindexembeddings: a column per value, `emb` metadata."""
+    vectors, path = random(N, 384), folder / "33UUP_2024.parquet"
+    columns = {
+        "id": list("pqrs"), **{f"d{at}": vectors[:, at] for at in reversed(range(384))}, "geometry": WKB,
+    }  # fmt: skip
+    about = {"model": "softcon", "dim": 384, "quantization": None}
+    write_parquet(path, columns, emb=about, geo={"primary_column": "geometry"})
+    return Product(path, "Earth Index", "softcon", vectors)
+
+
 def npz(folder: Path) -> Product:
     """np.savez of vectors, longitudes, latitudes and names."""
     vectors, path = random(N, 24), folder / "mine.npz"
@@ -263,7 +302,11 @@ RASTERS: dict[str, Callable[[Path], Product]] = {
     "ours": patch_raster,
 }  # fmt: skip
 TABLES: dict[str, Callable[[Path], Product]] = {
+    "Major TOM": major_tom,
+    "EarthEmbeddingExplorer": partial(major_tom, thumbnails=True),
+    "Clay v0": clay_v0,
     "Clay v1.5": clay_v1,
+    "Earth Index": earth_index,
     "Planet": planet,
     "NPZ": npz,
     "NPY": npy,

@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import time
 
 import pytest
 
@@ -118,11 +117,9 @@ def test_a_failed_range_request_is_explained(web, server, path, message):
     ],
 )
 def test_a_response_that_is_not_json_too_long_or_too_slow_is_explained(web, server, path, message):
-    began = time.monotonic()
     with pytest.raises(OnlineError, match=message) as caught:
         web.json(f"{server.base}{path}")
     sentence(caught)
-    assert time.monotonic() - began < 2.5
 
 
 def test_deeply_nested_json_is_refused(web, server, monkeypatch):

@@ -101,6 +101,17 @@ class Layer:
     limits: tuple[float, float] | None = None
     rgb: NDArray[np.uint8] | None = None
 
+    def of(self, rows: NDArray[np.int64] | None) -> Layer:
+        """Return the layer of some rows (None: of all) with the same scale."""
+        if rows is None:
+            return self
+        limits = self.limits
+        if self.values is not None and limits is None and np.isfinite(self.values).any():
+            low, high = np.nanpercentile(self.values, [2, 98]).tolist()
+            limits = (low, high)
+        taken = [None if array is None else array[rows] for array in (self.values, self.categories, self.rgb)]
+        return replace(self, values=taken[0], categories=taken[1], rgb=taken[2], limits=limits)
+
     def same(self, other: object) -> bool:
         """Tell whether another layer looks the same."""
         if not isinstance(other, Layer):

@@ -12,7 +12,7 @@ from earth_mae_components import encode_points, encode_surface
 from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable, TableError, open_table
-from core.atlas.analysis.project import ProjectionSpec, project
+from core.atlas.analysis.project import ProjectionSpec, fit_note, project
 from core.atlas.analysis.surface import surface_rows, tile_sides
 from core.atlas.store.opening import is_product
 from core.atlas.store.shards import has_manifest
@@ -29,7 +29,11 @@ from ui.shell.opened_tables import opened_by
 
 SHIPPED = "The world at 7 to 30 km"
 MAX_OPEN_TABLES, MAX_MAP_DATA = 4, 6
+WHOLE_ROWS = 1_000_000
+"""Tables of up to this many rows are drawn whole; of larger ones the browser draws a part."""
 PRODUCT_SUFFIXES, MAX_LISTED = (".tif", ".tiff", ".npy", ".npz", ".zarr", ".zip"), 200
+LAND_ROWS = 1_000_000
+"""Rows that are compared with the coasts at a time, at 150 bytes each."""
 LAND_AROUND, LAND_SHARE = 0.35, 0.25
 """A row is land if a quarter of the ground within about a third of its tile is: coasts count as land."""
 
@@ -56,7 +60,8 @@ class Surface:
 class MapData:
     """Rows with their map coordinates: `lonlat` and `plane` are (n, 2) float32, NaN where unknown.
 
-    `points` holds both in the format that the browser fetches; `problems` are sentences about rows that
+    `points` holds both in the format that the browser fetches, if it draws the whole table (see
+    `ui.globe.map.drawn`); `problems` are sentences about rows that
     cannot be shown.
     """
 
@@ -126,8 +131,8 @@ def scales(table: EmbeddingTable) -> tuple[float, ...]:
     """Return the GSDs of a table's rows in metres, rounded to three digits; () if unknown."""
 
     def find() -> tuple[float, ...]:
-        gsd = table.columns["gsd_m"].to_numpy().astype(np.float64)
-        return tuple(sorted({float(f"{value:.3g}") for value in np.unique(gsd[np.isfinite(gsd)]).tolist()}))
+        known = [gsd for gsd in table.columns["gsd_m"].unique().to_pylist() if gsd is not None]
+        return tuple(sorted({float(f"{gsd:.3g}") for gsd in known if np.isfinite(gsd)}))
 
     return cached.result_cache("table scales", 16).get_or_compute(table.fingerprint, find)
 
@@ -136,16 +141,26 @@ def land_rows(table: EmbeddingTable) -> NDArray[np.bool_]:
     """Return which rows (n,) show mostly land around their centre, or have no location."""
 
     def find() -> NDArray[np.bool_]:
-        share = land_share(table.lonlat, tile_sides(table) * LAND_AROUND)
-        return ~(share < LAND_SHARE)
+        starts = range(0, len(table), LAND_ROWS)
+        return np.concatenate([_on_land(table, slice(start, start + LAND_ROWS)) for start in starts])
 
     return cached.result_cache("land rows", 8).get_or_compute(table.fingerprint, find)
 
 
+def _on_land(table: EmbeddingTable, rows: slice) -> NDArray[np.bool_]:
+    share = land_share(table.lonlat[rows], tile_sides(table, rows) * LAND_AROUND)
+    return ~(share < LAND_SHARE)
+
+
 def has_land_and_sea(table: EmbeddingTable) -> bool:
-    """Tell whether "land only" would leave out some rows of a table and keep others."""
-    land = land_rows(table)
-    return bool(land.any() and not land.all())
+    """Tell whether "land only" would leave out some rows of a table, of a large one of a part of its rows."""
+
+    def find() -> bool:
+        step = -(-len(table) // LAND_ROWS)
+        land = land_rows(table) if step == 1 else _on_land(table, slice(None, None, 10 * step))
+        return bool(land.any() and not land.all())
+
+    return cached.result_cache("land and sea", 16).get_or_compute(table.fingerprint, find)
 
 
 def rows_of(
@@ -212,6 +227,7 @@ def _build(table: EmbeddingTable, rows: NDArray[np.int64] | None, land_only: boo
     problems = (*table.notes, *shown.stored.problems)
     try:
         plane = project(shown, ProjectionSpec()).xy
+        problems = (*problems, *filter(None, [fit_note(shown)]))
     except ExplorerError as problem:
         plane, problems = np.zeros((len(shown), 2), np.float32), (*problems, str(problem))
     lonlat = shown.lonlat.astype(np.float32)
@@ -220,7 +236,9 @@ def _build(table: EmbeddingTable, rows: NDArray[np.int64] | None, land_only: boo
     has_locations = bool(np.isfinite(lonlat).any())
     for array in (lonlat, plane):
         array.flags.writeable = False
-    points = encode_points(lonlat=lonlat if has_locations else None, xy=plane)
+    points = b""
+    if len(shown) <= WHOLE_ROWS:
+        points = encode_points(lonlat=lonlat if has_locations else None, xy=plane)
     return MapData(shown, lonlat, plane, points, problems, Surface(shown, land_only))
 
 

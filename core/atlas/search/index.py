@@ -97,6 +97,6 @@ def open_index(table: EmbeddingTable) -> ApproximateIndex:
 
 def _restore(path: Path) -> Index | None:
     try:
-        return Index.restore(str(path))
+        return Index.restore(str(path), view=True)  # mapped: it may be larger than memory
     except (RuntimeError, ValueError, OSError):
         return None  # damaged: it is rebuilt

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numba
 import numpy as np
@@ -70,6 +71,27 @@ def cosine_int8(
     step = np.float32(largest / levels)
     out = np.empty(len(rows), np.float32)
     _dot_rows(len(query))(rows, np.rint(query / step).astype(np.int16), inverse_norm, step, out)
+    return out
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)
+def _coordinates(
+    rows: NDArray[Any], factor: NDArray[np.float32], axes: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    for i in numba.prange(rows.shape[0]):
+        for axis in range(axes.shape[0]):
+            total = np.float32(0)
+            for j in range(axes.shape[1]):
+                total += np.float32(rows[i, j]) * axes[axis, j]
+            out[i, axis] = total * factor[i]
+
+
+def coordinates(
+    rows: NDArray[Any], inverse_norm: NDArray[np.float32], axes: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the products (n, c) of (n, d) int8 or float32 rows, scaled to length one, with (c, d) axes."""
+    out = np.empty((len(rows), len(axes)), np.float32)
+    _coordinates(rows, inverse_norm, np.ascontiguousarray(axes), out)
     return out
 
 

@@ -22,12 +22,11 @@ def nearest_elsewhere(
     """
     usable = int(table.stored.usable.sum()) - 1
     found = nearest(table, table.vectors_of([row])[0], max(1, min(POOL, usable)), exclude=[row])
-    places = on_sphere(table.lonlat)
+    own, *places = on_sphere(table.lonlat[[row, *found.rows.tolist()]])
     kept: list[int] = []
-    taken = [places[row]]
+    taken = [own]
     closest = np.cos(region_km * 1000 / MEAN_EARTH_RADIUS_M)
-    for at, candidate in enumerate(found.rows.tolist()):
-        here = places[candidate]
+    for at, here in enumerate(places):
         if np.isfinite(here).all() and (np.array(taken) @ here < closest).all():
             kept.append(at)
             taken.append(here)

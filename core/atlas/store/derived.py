@@ -7,9 +7,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from .mapped import FOLDER
 from .table import EmbeddingTable
-
-FOLDER = ".derived"
 
 
 def derived_path(table: EmbeddingTable, kind: str, spec: str, suffix: str = "") -> Path | None:

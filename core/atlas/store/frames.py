@@ -38,7 +38,7 @@ def arrow(table: EmbeddingTable) -> pa.Table:
         metadata={"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": crs},
     )
     at = table.columns.schema.get_field_index("geometry")
-    columns = table.columns.set_column(at, geometry, table.columns["geometry"])
+    columns = table.columns.set_column(at, geometry, pa.array(shapely.to_wkb(outlines(table)), pa.binary()))
     return columns.append_column(VECTOR, vector_column(table.vectors, ~table.stored.usable))
 
 

@@ -29,6 +29,7 @@ ROW_BYTES = 512
 """Memory of a row beside its values: columns that the file lacks, its outline, its identity."""
 
 MEMORY_SHARE = 0.5
+SMALLER = "split it into smaller tables, or open it on a larger machine"
 _WIDTH = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 _DICTIONARY = {"RLE_DICTIONARY", "PLAIN_DICTIONARY"}
 
@@ -73,14 +74,14 @@ def require_bounded(name: str, decoded_bytes: float, file_bytes: int) -> None:
         )
 
 
-def require_memory(name: str, decoded_bytes: float) -> None:
-    """Raise TableError if reading would take more than half of the machine's memory."""
+def require_memory(name: str, decoded_bytes: float, *, advice: str = SMALLER) -> None:
+    """Raise TableError, with advice, if reading would take more than half of the machine's memory."""
     memory = psutil.virtual_memory().total * MEMORY_SHARE
     if decoded_bytes > memory:
         raise TableError(
             f"{name} would take {decoded_bytes / 2**30:,.1f} GB in memory, "
             f"more than half of what this machine has ({memory / 2**30:,.1f} GB): "
-            "split it into smaller tables, or open it on a larger machine."
+            f"{advice}."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,17 +11,27 @@ RECIPE = ("model", "checkpoint_sha256", "pooling", "res_policy", "image_size", "
 """Columns that state how a vector was made."""
 
 
-def mixture(columns: pa.Table) -> str:
-    """Explain in one sentence why rows with the columns RECIPE cannot be compared; empty if they can.
+def recipes_of(columns: pa.Table) -> pa.Table:
+    """Return the distinct recipes of rows, with the least and greatest `input_res_m` of each."""
+    ends = [("input_res_m", "min"), ("input_res_m", "max")]
+    return columns.select(list(RECIPE)).group_by(list(RECIPE[:-1])).aggregate(ends)
+
+
+def join_recipes(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the distinct recipes of several tables of `recipes_of`."""
+    together = pa.concat_tables(tables)
+    ends = [(f"input_res_m_{end}", end) for end in ("min", "max")]
+    joined = together.group_by(list(RECIPE[:-1])).aggregate(ends)
+    return joined.rename_columns([*RECIPE[:-1], "input_res_m_min", "input_res_m_max"])
+
+
+def mixture(found: pa.Table) -> str:
+    """Explain in one sentence why rows of several recipes cannot be compared; empty if they can.
 
     Different policies matter only if the positional encoding received different numbers. Missing values are
     ignored.
     """
-    recipes: list[dict[str, Any]] = (
-        columns.group_by(list(RECIPE[:-1]))
-        .aggregate([("input_res_m", "min"), ("input_res_m", "max")])
-        .to_pylist()
-    )
+    recipes: list[dict[str, Any]] = found.to_pylist()
     names = {recipe_of(recipe["model"], recipe["checkpoint_sha256"], recipe["pooling"]) for recipe in recipes}
     models = sorted(names)
     if len(models) > 1:

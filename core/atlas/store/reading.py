@@ -154,24 +154,29 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
     return found
 
 
-def read_vectors(parts: list[TablePart]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+def read_vectors(
+    parts: list[TablePart], *, as_stored: bool | None = None, width: int | None = None
+) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
     """Read the vectors of all parts as (n, d) float32, NaN where null.
 
-    They stay int8, with their (n,) scale, if all parts hold scaled int8 of our own layout. Raises TableError
-    for vectors of different widths.
+    They stay int8, with their (n,) scale, if all parts hold scaled int8 of our own layout, or as `as_stored`
+    says. Raises TableError for vectors of different widths, or of another than `width`.
     """
     count = sum(part.rows for part in parts)
-    as_stored = all(_is_scaled(part) for part in parts)
+    if as_stored is None:
+        as_stored = all(is_scaled(part) for part in parts)
     scales = np.ones(count, np.float32) if as_stored else None
     values: NDArray[Any] | None = None
     start = 0
     for part in parts:
         for piece, scale in _pieces(part):
+            if width is None:
+                width = int(piece.shape[1])
             if values is None:
-                values = np.empty((count, piece.shape[1]), np.int8 if as_stored else np.float32)
-            if piece.shape[1] != values.shape[1]:
+                values = np.empty((count, width), np.int8 if as_stored else np.float32)
+            if piece.shape[1] != width:
                 raise TableError(
-                    f"The vectors have different widths ({values.shape[1]} and {piece.shape[1]}): "
+                    f"The vectors have different widths ({width} and {piece.shape[1]}): "
                     "open tables of one model at a time."
                 )
             rows = slice(start, start := start + len(piece))
@@ -184,14 +189,14 @@ def read_vectors(parts: list[TablePart]) -> tuple[NDArray[Any], NDArray[np.float
     return values, scales
 
 
-def _is_scaled(part: TablePart) -> bool:
+def is_scaled(part: TablePart) -> bool:
     """Tell whether a part holds int8 vectors with a scale, of our own layout."""
     schema = part.memory.schema if part.memory is not None else pq.read_schema(part.path)
     return SCALE in schema.names and part.layout.name == "earth-mae-explorer"
 
 
 def _pieces(part: TablePart) -> Iterator[tuple[NDArray[Any], NDArray[np.float32] | None]]:
-    names, scaled = list(part.layout.vectors), _is_scaled(part)
+    names, scaled = list(part.layout.vectors), is_scaled(part)
     for batch in part.batches([*names, SCALE] if scaled else names):
         if not batch.num_rows:
             continue

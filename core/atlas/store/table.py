@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -16,6 +15,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from ...geo.ground import MEAN_EARTH_RADIUS_M, on_sphere
+from ...net.object_store import is_address
 from ...shown import Shown
 from ..errors import TableError
 from ..schema import COLUMNS, VECTOR
@@ -23,27 +23,15 @@ from . import frames
 from .conditions import matching_rows
 from .grid_rows import Bounds
 from .integrity import require_memory
-from .mixture import RECIPE, mixture, recipe_of
+from .mapped import MappedTable, can_map, find_mapped, how_to_map, make_mapped, take_rows
+from .mixture import RECIPE, mixture, recipe_of, recipes_of
 from .opening import open_parts
-from .reading import TablePart, read_columns, read_vectors
+from .reading import TablePart, read_columns
+from .remote import downloaded
+from .vectors import StoredVectors, read_stored
 
 pc: Any = pyarrow.compute
-
-
-@dataclass(frozen=True, eq=False)
-class StoredVectors:
-    """The vectors of a table as stored: `values` (n, d) float32 or int8, zeros where not usable.
-
-    `scale` (n,) float32 turns int8 into the network's values (None for floats). `usable` (n,) is False where
-    the file has no vector, one that is not finite, or one of length zero. `inverse_norm` (n,) float32 is that
-    of `values`, 0 where not usable.
-    """
-
-    values: NDArray[Any]
-    scale: NDArray[np.float32] | None
-    usable: NDArray[np.bool_]
-    inverse_norm: NDArray[np.float32]
-    problems: tuple[str, ...]
+PLACE_ROWS = 1_000_000
 
 
 @final
@@ -80,7 +68,7 @@ class EmbeddingTable(Shown):
         return cls(
             rows.num_rows,
             lambda: columns,
-            lambda: _vectors([part], columns),
+            lambda: read_stored([part], columns),
             name=name,
             fingerprint=digest.hexdigest(),
         )
@@ -129,7 +117,7 @@ class EmbeddingTable(Shown):
     def to_arrow(self) -> pa.Table:
         """All columns and `embedding`, a list of d float32 per row, null where not usable.
 
-        The outlines are marked as GeoArrow WKB in WGS84.
+        The geometry is that of `to_geopandas`, marked as GeoArrow WKB in WGS84.
         """
         return frames.arrow(self)
 
@@ -154,10 +142,8 @@ class EmbeddingTable(Shown):
     @cached_property
     def models(self) -> tuple[str, ...]:
         """Every distinct recipe of the vectors as short text: model, weights and pooling."""
-        keys = self.columns.select(["model", "checkpoint_sha256", "pooling"]).group_by(
-            ["model", "checkpoint_sha256", "pooling"]
-        )
-        return tuple(sorted(recipe_of(**row) for row in keys.aggregate([]).to_pylist()))
+        keys = self.recipes.select(["model", "checkpoint_sha256", "pooling"]).to_pylist()
+        return tuple(sorted({recipe_of(**row) for row in keys}))
 
     def require_one_model(self, among: NDArray[np.bool_] | None = None) -> None:
         """Raise TableError if rows (those of the (n,) `among`, else all) cannot be compared.
@@ -165,15 +151,16 @@ class EmbeddingTable(Shown):
         These are rows of different models, weights or poolings, of pictures of different sizes, and under
         policies that gave the network different numbers.
         """
-        message = self._mixture
-        if among is not None:
-            message = mixture(self.columns.select(list(RECIPE)).filter(pa.array(among)))
+        message = mixture(self.recipes)
+        if message and among is not None:
+            message = mixture(recipes_of(self.columns.select(list(RECIPE)).filter(pa.array(among))))
         if message:
             raise TableError(message)
 
     @cached_property
-    def _mixture(self) -> str:
-        return mixture(self.columns.select(list(RECIPE)))
+    def recipes(self) -> pa.Table:
+        """The distinct recipes of the rows, as from `store.mixture.recipes_of`."""
+        return recipes_of(self.columns)
 
     def where(self, condition: str) -> EmbeddingTable:
         """Keep the rows for which a condition holds; raises FilterError, and TableError if none is left."""
@@ -188,11 +175,18 @@ class EmbeddingTable(Shown):
         rows = np.asarray(rows, np.int64)
         if not len(rows):
             raise TableError("No row is left: widen the filter or the selection.")
+        self._require_memory_for(len(rows))
         key = hashlib.sha256(self.fingerprint.encode() + rows.tobytes()).hexdigest()
         return EmbeddingTable(
-            len(rows), lambda: self.columns.take(pa.array(rows)), lambda: _taken(self.stored, rows),
+            len(rows), lambda: take_rows(self.columns, rows), lambda: self.stored.take(rows),
             name=self.name, fingerprint=key, folder=self.folder, notes=self.notes,
         )  # fmt: skip
+
+    def _require_memory_for(self, count: int) -> None:
+        """Raise TableError if a copy of so many rows of a mapped table is too large."""
+        if "columns" in vars(self) and "stored" in vars(self):
+            needed = (self.columns.nbytes + self.stored.values.nbytes) * count / len(self)
+            require_memory(f"A selection of {count:,} rows", needed, advice="select fewer rows")
 
     def row_of(self, unique_id: str) -> int:
         """Find a row by its `unique_id`, else by its number; raises TableError if there is none."""
@@ -215,14 +209,18 @@ class EmbeddingTable(Shown):
             raise TableError(
                 f"{lon:g}, {lat:g} is not a place on Earth: give longitude, then latitude, in degrees."
             )
-        here, places = on_sphere(np.array([[lon, lat]])), on_sphere(self.lonlat)
+        here, best, closest = on_sphere(np.array([[lon, lat]]))[0], -1, -np.inf
         candidates = self.stored.usable if among is None else self.stored.usable & among
-        closeness = np.where(candidates, places @ here[0], np.nan)
-        if np.isnan(closeness).all():
+        for start in range(0, len(self), PLACE_ROWS):  # of ten million rows at once: 600 MB
+            block = slice(start, start + PLACE_ROWS)
+            closeness = np.where(candidates[block], on_sphere(self.lonlat[block]) @ here, np.nan)
+            if np.isfinite(closeness).any() and np.nanmax(closeness) > closest:
+                best, closest = start + int(np.nanargmax(closeness)), np.nanmax(closeness)
+        if best < 0:
             raise TableError(
                 f"{self.name} does not say where its rows are: search by row or by image instead."
             )
-        return int(np.nanargmax(closeness))
+        return best
 
     def distance_km(self, row: int, lon: float, lat: float) -> float:
         """Return the distance in km on a sphere from a row's centre to a place in degrees.
@@ -242,31 +240,58 @@ def open_table(*paths: str | Path, bounds: Bounds | None = None) -> EmbeddingTab
 
     Only the footers of Parquet files are read now; pixels of rasters become rows at once, and those of a
     large raster are thinned (`notes` then says so). `bounds` (west, south, east, north in degrees; east may
-    exceed 180) keeps what lies in an area, with every pixel if they fit. Raises TableError for a missing
-    path, a file that is damaged or holds no vectors, and a table without rows.
+    exceed 180) keeps what lies in an area, with every pixel if they fit. A table at s3://BUCKET/FOLDER is
+    downloaded first, once. Raises TableError for a missing path, a file that is damaged or holds no vectors,
+    and a table without rows.
     """
     if not paths:
         raise TableError("No table is given: name a folder or a .parquet file of embeddings.")
-    files = [Path(path) for path in paths]
+    files = [downloaded(str(path)) if is_address(path) else Path(path) for path in paths]
+    if len(files) == 1:
+        copy = find_mapped(files[0])
+        if copy is not None:
+            table = _of_copy(copy, files[0])
+            return table if bounds is None else _within(table, bounds)
     parts = [part for path in files for part in open_parts(path, bounds)]
     length = sum(part.rows for part in parts)
-    what = files[0].name if len(files) == 1 else "The tables together"
-    require_memory(what, sum(part.decoded_bytes for part in parts))
     if not length:
         raise TableError(f"{files[0].name} has 0 rows: embed something into it first, or open another table.")
     digest = hashlib.sha256("\n".join(part.fingerprint for part in parts).encode()).hexdigest()
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    needed = sum(part.decoded_bytes for part in parts)
+    if len(files) == 1 and can_map(files[0], needed):
+        table = _of_copy(make_mapped(files[0], parts, digest, notes), files[0])
+        return table if bounds is None else _within(table, bounds)
+    if len(files) == 1:
+        require_memory(files[0].name, needed, advice=how_to_map(files[0], needed))
+    else:
+        require_memory("The tables together", needed, advice="open one of them at a time")
     first = files[0] if files[0].is_dir() else files[0].parent
     name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
     table = EmbeddingTable(
         length,
         lambda: read_columns(parts),
-        lambda: _vectors(parts, table.columns),
+        lambda: read_stored(parts, table.columns),
         name=name,
         fingerprint=digest,
         folder=first,
-        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        notes=notes,
     )
     return table if bounds is None else _within(table, bounds)
+
+
+def _of_copy(copy: MappedTable, folder: Path) -> EmbeddingTable:
+    table = EmbeddingTable(
+        copy.columns.num_rows,
+        lambda: copy.columns,
+        lambda: copy.stored,
+        name=folder.name,
+        fingerprint=copy.fingerprint,
+        folder=folder,
+        notes=copy.notes,
+    )
+    table.recipes = copy.recipes
+    return table
 
 
 def _within(table: EmbeddingTable, bounds: Bounds) -> EmbeddingTable:
@@ -277,53 +302,6 @@ def _within(table: EmbeddingTable, bounds: Bounds) -> EmbeddingTable:
     if not len(rows):
         raise TableError(f"No part of {table.name} lies in that area: choose another one.")
     return table.take(rows)
-
-
-def _vectors(parts: list[TablePart], columns: pa.Table) -> StoredVectors:
-    values, scale = read_vectors(parts)
-    if values.dtype == np.int8:
-        norm = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.int32).astype(np.float32))
-        bad = np.zeros(len(values), bool)
-    else:
-        with np.errstate(over="ignore", invalid="ignore"):
-            norm = np.sqrt(np.einsum("ij,ij->i", values, values))
-        bad = ~np.isfinite(norm)
-        bad[bad] = ~np.isfinite(values[bad]).all(axis=1)
-        values[bad] = 0
-    missing = pc.equal(pc.fill_null(columns["status"], "ok"), "unreadable").to_numpy()
-    usable = ~bad & ~missing & (norm > 0) & np.isfinite(norm)
-    problems = _problems(columns, bad & ~missing, missing, ~usable & ~bad & ~missing)
-    if not usable.any():
-        raise TableError(f"No row has a usable vector. {' '.join(problems)} Embed the places again.")
-    inverse = np.zeros(len(values), np.float32)
-    inverse[usable] = 1 / norm[usable]
-    return StoredVectors(values, scale, usable, inverse, problems)
-
-
-def _problems(
-    columns: pa.Table, bad: NDArray[np.bool_], missing: NDArray[np.bool_], zero: NDArray[np.bool_]
-) -> tuple[str, ...]:
-    kinds = (
-        (bad, "a vector that holds NaN or infinity, or none at all"),
-        (missing, "no vector because the picture could not be read there"),
-        (zero, "a vector of length zero"),
-    )
-    sentences: list[str] = []
-    for mask, what in kinds:
-        rows = np.flatnonzero(mask)
-        if len(rows):
-            ids = ", ".join(str(v) for v in columns["unique_id"].take(pa.array(rows[:3])).to_pylist())
-            more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
-            have = "row has" if len(rows) == 1 else "rows have"
-            sentences.append(f"{len(rows):,} {have} {what} ({ids}{more}); left out of every search.")
-    return tuple(sentences)
-
-
-def _taken(stored: StoredVectors, rows: NDArray[np.int64]) -> StoredVectors:
-    scale = None if stored.scale is None else stored.scale[rows]
-    return StoredVectors(
-        stored.values[rows], scale, stored.usable[rows], stored.inverse_norm[rows], stored.problems
-    )
 
 
 __all__ = ["COLUMNS", "EmbeddingTable", "StoredVectors", "open_table", "recipe_of"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
+from ...net.object_store import is_address
 from ...policy import POLICIES
 from ...units import duration
 from ..embed_plan import add_plan_options, print_plan
@@ -32,6 +33,7 @@ _EPILOG = """examples:
   python -m core embed scene.tif --out tables/scene --leader 2    in one terminal, and in two others:
   python -m core embed scene.tif --out tables/scene --worker 0/2
   python -m core embed scene.tif --out tables/scene --worker 1/2
+  python -m core embed scene.tif --out s3://bucket/tables/scene --online
   python -m core embed scene.tif --out tables/scene --ray local
 
 Several models and scales share one reading of the pictures. An embedding run that was stopped, killed or
@@ -68,7 +70,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="GeoTIFF, PNG, JPEG, folder, zip pack, a named source such as globe, https://COG, stac:ITEM",
     )
     add("--only", action="append", default=[], metavar="KEY", help="embed only this picture; may be repeated")
-    add("--out", type=Path, metavar="DIR", help="folder for the table")
+    add("--out", metavar="DIR", help="folder for the table, or s3://BUCKET/FOLDER")
     add("--spec", type=Path, metavar="FILE", help="read sources, folder and all settings from a JSON file")
     add(
         "--resume",
@@ -78,7 +80,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add(
         "--online",
         action="store_true",
-        help="allow internet access, for https addresses of COGs and stac:URL",
+        help="allow internet access, for https addresses of COGs, stac:URL and object storage",
     )
     add(
         "--untrusted",
@@ -213,7 +215,7 @@ def spec_of(args: argparse.Namespace) -> EmbeddingSpec:
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UsageError(f"--{name} must be 1 or more.")
     return EmbeddingSpec(
-        tuple(args.sources), str(args.out or "."), args.model[0] if args.model else default_embedder(),
+        tuple(args.sources), _out(args.out), args.model[0] if args.model else default_embedder(),
         gsd_m=_numbers(args.gsd_m), tile_px=args.tile_px, stride_px=args.stride_px, policy=args.policy,
         pooling=args.pooling, data_type=args.data_type, losses=args.losses, mask_ratio=args.mask_ratio,
         mask_seed=args.mask_seed, min_valid=args.min_valid, stated_gsd_m=args.stated_gsd_m, batch=args.batch,
@@ -221,9 +223,14 @@ def spec_of(args: argparse.Namespace) -> EmbeddingSpec:
     )  # fmt: skip
 
 
+def _out(text: str | None) -> str:
+    """Return the output folder; unlike a path, an address keeps its slashes."""
+    return text if text and is_address(text) else str(Path(text or "."))
+
+
 def run(args: argparse.Namespace) -> int:
     """Show the plan, then progress. Ctrl-C stops after the batches in progress."""
-    from ...engine.embedding.spec import folder_of
+    from ...engine.embedding.spec import out_of
 
     request = request_of(args)
     spec, models = request.spec, request.models
@@ -236,6 +243,8 @@ def run(args: argparse.Namespace) -> int:
                 raise UsageError(f"--{name} cannot be combined with --patches: leave one of them out.")
         if several:
             raise UsageError("--patches takes one model: give one, or run the command once for each.")
+        if is_address(spec.out):
+            raise UsageError("--patches writes to a folder of this machine: choose one (--out DIR).")
         return _patches(spec, as_json=args.json)
     steps = _steps(args, spec, models)
     last: EmbeddingProgress | None = None
@@ -248,7 +257,7 @@ def run(args: argparse.Namespace) -> int:
         print(file=sys.stderr)
     if last is not None and args.json:
         if several:
-            tables = {"tables": [str(folder_of(spec.out, model)) for model in models], "models": models}
+            tables = {"tables": [out_of(spec.out, model) for model in models], "models": models}
         else:
             tables = {"table": spec.out, "model": spec.model}
         print(json.dumps({**tables, **asdict(last)}))

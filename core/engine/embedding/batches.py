@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,12 @@ class PendingBatches:
     ) -> None:
         """Save a finished batch, with the environment that it was `made_with`."""
         part = self.path / f".{index:08d}.{platform.node()}.{os.getpid()}{PART}"
-        part.write_bytes(encode(arrays, {MADE_WITH: json.dumps(dict(made_with or {}), sort_keys=True)}))
+        part.write_bytes(encoded(arrays, made_with))
         os.replace(part, self._file(index))
 
     def finished(self) -> set[int]:
         """Return the numbers of the saved batches."""
-        return {int(file.stem) for file in self.path.glob(f"*{SUFFIX}") if file.stem.isdecimal()}
+        return numbers(file.name for file in self.path.glob(f"*{SUFFIX}"))
 
     def state(self, index: int) -> NDArray[np.uint8] | None:
         """Return the states of the windows of a batch; None, and the file is deleted, if it is unreadable."""
@@ -94,7 +94,23 @@ class PendingBatches:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _file(self, index: int) -> Path:
-        return self.path / f"{index:08d}{SUFFIX}"
+        return self.path / file_name(index)
+
+
+def encoded(arrays: dict[str, NDArray[Any]], made_with: Mapping[str, str] | None) -> bytes:
+    """Return the content of a batch's file."""
+    return encode(arrays, {MADE_WITH: json.dumps(dict(made_with or {}), sort_keys=True)})
+
+
+def file_name(index: int) -> str:
+    """Return the name of a batch's file."""
+    return f"{index:08d}{SUFFIX}"
+
+
+def numbers(names: Iterable[str]) -> set[int]:
+    """Return the numbers of the batches among file names."""
+    stems = [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
+    return {int(stem) for stem in stems if stem.isdecimal()}
 
 
 def _is_torn(part: Path, now: float) -> bool:

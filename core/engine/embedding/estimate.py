@@ -24,7 +24,7 @@ from .plan import EmbeddingPlan
 from .prepare import make_sinks, measured_rate
 from .read import OK, Reader
 from .sinks.table import TableSink
-from .spec import EmbeddingError, EmbeddingSpec, folder_of
+from .spec import EmbeddingError, EmbeddingSpec, out_of
 
 RGB16_BYTES = 6
 """Bytes of a pixel of three bands of 16 bits, before compression."""
@@ -93,7 +93,7 @@ def estimate(
     machine. Raises EmbeddingError for impossible numbers, and the errors of planning.
     """
     _require_possible(spec, workers, tiles_per_s, price_per_hour, area_km2)
-    specs = [replace(spec, model=model, out=str(folder_of(spec.out, model))) for model in models]
+    specs = [replace(spec, model=model, out=out_of(spec.out, model)) for model in models]
     folders = [EmbeddingFolder(Path(each.out)) for each in specs]
     with tempfile.TemporaryDirectory() as place:
         if area_km2 is not None:

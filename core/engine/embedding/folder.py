@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ...atlas.schema import TableInfo
 from ...atlas.store.shards import (
@@ -42,7 +43,12 @@ TAIL_BYTES = 4096
 
 
 class EmbeddingFolder:
-    """The state of an embedding run on disk; finished batches wait in `pending`."""
+    """The state of an embedding run on disk; finished batches wait in `pending`.
+
+    `remedy` says what to do if the folder is gone.
+    """
+
+    remedy = "reconnect its disk"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -81,11 +87,11 @@ class EmbeddingFolder:
         """
         saved = self.saved_plan()
         if saved is None:
-            if has_manifest(self.path) or any(self.path.glob("*.parquet")):
+            if self.holds_table:
                 raise EmbeddingError(
                     f"{self.path.name} holds a table that cannot be resumed: choose another folder."
                 )
-            write_atomic(self.path / PLAN, (json.dumps(plan, indent=1, sort_keys=True) + "\n").encode())
+            self._write(PLAN, (json.dumps(plan, indent=1, sort_keys=True) + "\n").encode())
         elif not resume:
             raise EmbeddingError(
                 f"{self.path.name} already holds an embedding run: "
@@ -102,14 +108,14 @@ class EmbeddingFolder:
     def divide(self, workers: int | None) -> None:
         """Record among how many workers the run is divided; None: it is not."""
         if workers is None:
-            (self.path / WORKERS).unlink(missing_ok=True)
+            self._delete(WORKERS)
         else:
-            write_atomic(self.path / WORKERS, (json.dumps({"workers": workers}) + "\n").encode())
+            self._write(WORKERS, (json.dumps({"workers": workers}) + "\n").encode())
 
     def workers(self) -> int | None:
         """Return among how many workers the run is divided; None if it is not."""
         try:
-            return int(json.loads((self.path / WORKERS).read_text("utf-8"))["workers"])
+            return int(json.loads(self._read(WORKERS))["workers"])
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -126,6 +132,16 @@ class EmbeddingFolder:
             return False
 
     @property
+    def has_pending(self) -> bool:
+        """Whether there is a place for finished batches."""
+        return self.pending.path.is_dir()
+
+    @property
+    def holds_table(self) -> bool:
+        """Whether there are shards or a manifest."""
+        return has_manifest(self.path) or any(self.path.glob("*.parquet"))
+
+    @property
     def batch(self) -> int | None:
         """The batch size of the saved plan, if there is one."""
         size = ((self.saved_plan() or {}).get("spec") or {}).get("batch")
@@ -134,13 +150,17 @@ class EmbeddingFolder:
     @property
     def is_complete(self) -> bool:
         """Whether the table is finished."""
-        return bool(read_manifest(self.path).get("complete"))
+        return bool(self.manifest().get("complete"))
+
+    def manifest(self) -> dict[str, Any]:
+        """Read the manifest; empty if there is none. Raises TableError if it is invalid."""
+        return read_manifest(self.path)
 
     def saved_plan(self) -> dict[str, Any] | None:
         """Read the plan of the run; None if there is none. Raises EmbeddingError if it is damaged."""
         message = f"The plan of {self.path.name} is damaged: choose another folder, or delete this one."
         try:
-            plan = json.loads((self.path / PLAN).read_text("utf-8"))
+            plan = json.loads(self._read(PLAN))
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -159,9 +179,18 @@ class EmbeddingFolder:
 
         Hashes every shard, so call it once per run. Raises TableError for an invalid manifest.
         """
-        records = shard_records(self.path)
-        intact = {record.file: record for record in records if _is_intact(self.path / record.file, record)}
+        records = self.shard_records()
+        intact = {record.file: record for record in records if self._is_intact(record)}
         return intact, [record.file for record in records if record.file not in intact]
+
+    def shard_records(self) -> list[ShardRecord]:
+        """Return the shards that the manifest lists."""
+        return shard_records(self.path)
+
+    def unreadable_rows(self, record: ShardRecord) -> int:
+        """Count the rows of an intact shard that have no vector because their tile was unreadable."""
+        rows = pq.read_table(self.path / record.file, columns=["status"])
+        return rows["status"].to_pylist().count("unreadable")
 
     def write_shard(self, number: int, rows: pa.Table, info: TableInfo) -> ShardRecord:
         """Write a shard. Delete its pending batches only after the manifest lists it."""
@@ -180,6 +209,24 @@ class EmbeddingFolder:
     def stop_requested(self) -> bool:
         """Whether this run should stop after the batches in progress."""
         return (self.path / STOP).exists()
+
+    def _read(self, name: str) -> bytes:
+        """Read a small file. Raises FileNotFoundError."""
+        return (self.path / name).read_bytes()
+
+    def _write(self, name: str, content: bytes) -> None:
+        write_atomic(self.path / name, content)
+
+    def _delete(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+    def _is_intact(self, record: ShardRecord) -> bool:
+        """Tell whether a shard has the size and hash recorded in the manifest."""
+        file = self.path / record.file
+        try:
+            return file.stat().st_size == record.bytes and file_sha256(file) == record.sha256
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -248,14 +295,6 @@ def _lock(lock: TextIO, name: str) -> None:
     lock.truncate(0)
     lock.write(f"{os.getpid()} on {platform.node()}\n")
     lock.flush()
-
-
-def _is_intact(file: Path, record: ShardRecord) -> bool:
-    """Tell whether a shard has the size and hash recorded in the manifest."""
-    try:
-        return file.stat().st_size == record.bytes and file_sha256(file) == record.sha256
-    except OSError:
-        return False
 
 
 def require_same_plan(name: str, saved: dict[str, Any], plan: dict[str, Any], *, mix: bool) -> None:

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,12 +25,13 @@ from numpy.typing import NDArray
 from ...errors import ExplorerError, in_brief
 from .. import device
 from .environment import Environment
-from .folder import EmbeddingFolder, require_same_plan
+from .folder import require_same_plan
 from .pipeline import Saved
 from .prepare import make_sinks
 from .read import Reader, TileBatch
 from .sinks.table import TableSink
 from .spec import EmbeddingError, EmbeddingSpec
+from .store_folder import folder_at
 
 LOCAL = "local"
 IN_FLIGHT = 2
@@ -71,7 +71,7 @@ class BatchActor:
         self._asked: deque[int] = deque()
         self._problem: ExplorerError | None = None
         try:
-            folders = [EmbeddingFolder(Path(spec.out)) for spec in specs]
+            folders = [folder_at(spec) for spec in specs]
             self._sinks = make_sinks(specs, folders, untrusted=untrusted)
             for sink, plan in zip(self._sinks, plans, strict=True):
                 require_same_plan(sink.folder.path.name, plan, sink.plan_json(), mix=mix)

@@ -24,7 +24,7 @@ from .folder import EmbeddingFolder
 from .plan import EmbeddingPlan
 from .read import OK, UNREADABLE, Reader, TileBatch
 from .spec import EmbeddingSpec
-from .workers import Workers
+from .threads import NetworkThreads
 
 STOPPED = "Stopped; add --resume to continue."
 
@@ -170,11 +170,11 @@ def embedded(sinks: Sequence[Sink]) -> Generator[Saved]:
     for sink in sinks:
         sink.prepare()
     reader = Reader(first.plan, first.tile_px, first.batch, first.spec.min_valid)
-    with Workers(reader.batches(iter(todo)), embed_all, len(todo)) as workers:
-        for index, state in workers.finished():
-            yield Saved(index, state, workers.notes())
+    with NetworkThreads(reader.batches(iter(todo)), embed_all, len(todo)) as threads:
+        for index, state in threads.finished():
+            yield Saved(index, state, threads.notes())
             if any(sink.folder.stop_requested for sink in sinks):
-                workers.stop()
+                threads.stop()
 
 
 def process(sinks: Sequence[Sink], batches: Generator[Saved] | None = None) -> Generator[EmbeddingProgress]:

@@ -17,7 +17,7 @@ from .rows import EmbeddingRecipe
 from .sinks.table import TableSink
 from .sources import source_names
 from .spec import EmbeddingError, EmbeddingSpec, require_tile
-from .workers import network_threads
+from .threads import network_threads
 
 BATCH = {"cpu": 16, "mps": 64}
 ACCELERATOR_BATCH = 256

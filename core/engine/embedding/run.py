@@ -12,15 +12,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from ...net.object_store import StoreError
 from . import on_ray, sharing
 from .digests import modified_since
-from .folder import EmbeddingFolder, is_disk_full
+from .folder import is_disk_full
 from .pipeline import EmbeddingProgress, process, progress
 from .prepare import make_sinks, measured_rate
 from .share import Share
 from .sinks.patch_folder import PatchProgress, embed_patches
 from .sinks.table import TableSink
-from .spec import EmbeddingError, EmbeddingSpec, folder_of
+from .spec import EmbeddingError, EmbeddingSpec, out_of
+from .store_folder import folder_at
 
 __all__ = [
     "EmbeddingProgress",
@@ -131,7 +133,7 @@ def embed_share(
     another plan, and if the run is divided among another number of workers.
     """
     specs = _spec_of_each(spec, models)
-    folders = [EmbeddingFolder(Path(each.out)) for each in specs]
+    folders = [folder_at(each) for each in specs]
     with _sentences(sinks := [], worker=True):
         yield from sharing.wait_for_leader(folders, share, wait_s)
         if all(folder.is_complete for folder in folders):
@@ -148,7 +150,7 @@ def _spec_of_each(spec: EmbeddingSpec, models: Sequence[str]) -> list[EmbeddingS
     """Return the spec of each model; a single one writes to `spec.out`, several to subfolders."""
     if len(models) == 1:
         return [replace(spec, model=models[0])]
-    specs = [replace(spec, model=model, out=str(folder_of(spec.out, model))) for model in models]
+    specs = [replace(spec, model=model, out=out_of(spec.out, model)) for model in models]
     if len({each.out for each in specs}) < len(specs):
         names = ", ".join(Path(each.out).name for each in specs)
         raise EmbeddingError(f"Two models would write to the same folder ({names}): name each model once.")
@@ -164,7 +166,7 @@ def _embed_all(
     mix: bool,
 ) -> Generator[EmbeddingProgress]:
     """Lock the folders of all models, plan, and work through the plan."""
-    folders = [EmbeddingFolder(Path(spec.out)) for spec in specs]
+    folders = [folder_at(spec) for spec in specs]
     with ExitStack() as stack:
         stack.enter_context(_sentences(sinks := []))
         sinks += make_sinks(specs, folders, untrusted=untrusted, locks=stack)
@@ -194,10 +196,14 @@ def _start(sinks: list[TableSink]) -> Generator[EmbeddingProgress]:
 
 @contextmanager
 def _sentences(sinks: list[TableSink], *, worker: bool = False) -> Generator[None]:
-    """Turn errors of the output folder's disk into an EmbeddingError, which says how to continue."""
+    """Turn errors of the output's disk or storage into an EmbeddingError, which says how to continue."""
     again = "start this worker again" if worker else "add --resume"
     try:
         yield
+    except StoreError as error:
+        raise EmbeddingError(
+            f"{error.problem}: {error.advice}, then {again}; finished batches are kept."
+        ) from error
     except OSError as error:
         if is_disk_full(error):
             so_far = "" if worker else _how_much(sinks)
@@ -208,7 +214,7 @@ def _sentences(sinks: list[TableSink], *, worker: bool = False) -> Generator[Non
             path = sink.folder.path
             if not sink.folder.is_there:
                 raise EmbeddingError(
-                    f"{path.name} is gone: reconnect its disk, then {again}, or start over."
+                    f"{path.name} is gone: {sink.folder.remedy}, then {again}, or start over."
                 ) from error
             if error.filename and Path(str(error.filename)).is_relative_to(path):
                 raise EmbeddingError(

@@ -141,7 +141,7 @@ def _reminder(sinks: Sequence[TableSink], workers: int) -> str:
 
 
 def _require_folder(folder: EmbeddingFolder) -> None:
-    if not folder.pending.path.is_dir():
+    if not folder.has_pending:
         raise FileNotFoundError(2, "No such file or directory", str(folder.pending.path))
 
 
@@ -151,7 +151,7 @@ def _require_share(folder: EmbeddingFolder, share: Share) -> None:
     if workers == share.workers or (workers is None and folder.is_there and folder.is_complete):
         return
     if not folder.is_there:
-        raise EmbeddingError(f"{folder.path.name} is gone: reconnect its disk, then start this worker again.")
+        raise EmbeddingError(f"{folder.path.name} is gone: {folder.remedy}, then start this worker again.")
     if workers is None:
         raise EmbeddingError(
             f"{folder.path.name} is no longer divided among workers: the run is continued by one process."

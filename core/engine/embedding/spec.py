@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...atlas.schema import Precision
 from ...errors import ExplorerError
+from ...net.object_store import is_address
 from ...spec_values import read_values, spec_from_values
 
 
@@ -68,6 +69,11 @@ class EmbeddingSpec:
 def folder_of(out: str | Path, model: str) -> Path:
     """Return the folder for one of several models of a run: a subfolder of `out` named after it."""
     return Path(out) / Path(model).stem
+
+
+def out_of(out: str, model: str) -> str:
+    """Return `out` for one of several models of a run, which may be an address in object storage."""
+    return f"{out.rstrip('/')}/{Path(model).stem}" if is_address(out) else str(folder_of(out, model))
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,24 @@ def test_geopandas_holds_outlines_and_vectors(table: EmbeddingTable) -> None:
 def test_rows_without_an_outline_become_points_and_without_a_place_nothing() -> None:
     vectors = np.eye(3, dtype=np.float32)
     made = make_rows(vectors, {"centre_lon": [10.0, 20.0, None], "centre_lat": [1.0, 2.0, None]})
-    shapes = EmbeddingTable.from_rows(made).to_geopandas().geometry
-    assert [(point.x, point.y) for point in shapes[:2]] == [(10.0, 1.0), (20.0, 2.0)]
-    assert shapes[2] is None
+    table = EmbeddingTable.from_rows(made)
+    for shapes in (table.to_geopandas().geometry, gpd.GeoDataFrame.from_arrow(table.to_arrow()).geometry):
+        assert [(point.x, point.y) for point in shapes[:2]] == [(10.0, 1.0), (20.0, 2.0)]
+        assert shapes[2] is None
+
+
+def test_lonboard_draws_a_table(table: EmbeddingTable) -> None:
+    """With the line of docs/how-to/notebooks.md: outlines, points, and rows without a place."""
+    lonboard = pytest.importorskip(
+        "lonboard", reason="no lonboard: pip install lonboard in an environment of its own"
+    )
+    places = {"centre_lon": [10.0, 20.0, None], "centre_lat": [1.0, 2.0, None]}
+    points = EmbeddingTable.from_rows(make_rows(np.eye(3, dtype=np.float32), places))
+    for each, kind, count in ((table, "PolygonLayer", 20), (points, "ScatterplotLayer", 2)):
+        [layer] = lonboard.viz(each.to_geopandas()[["geometry", "gsd_m"]]).layers
+        assert type(layer).__name__ == kind
+        assert layer.table.num_rows == count
+        assert set(layer.table.schema.names) == {"gsd_m", "geometry"}
 
 
 def test_arrow_is_read_back_by_geopandas(table: EmbeddingTable) -> None:

@@ -188,3 +188,19 @@ def test_places_and_identities_are_found(rows):
     nowhere = EmbeddingTable.from_rows(rows(centre_lon=[None] * 200, centre_lat=[None] * 200))
     with pytest.raises(TableError, match="does not say where"):
         nowhere.nearest_place(0, 0)
+
+
+def test_the_nearest_place_is_found_in_any_block_of_rows(rows, monkeypatch):
+    table = EmbeddingTable.from_rows(rows(n=200))
+    places = [(7.0, 46.0), (-120.0, -10.0), (179.9, 60.0)]
+    expected = [table.nearest_place(*place) for place in places]
+    monkeypatch.setattr("core.atlas.store.table.PLACE_ROWS", 30)
+    assert [table.nearest_place(*place) for place in places] == expected
+
+
+def test_a_selection_beyond_memory_is_refused(rows, monkeypatch):
+    table = EmbeddingTable.from_rows(rows(n=200))
+    _ = table.columns, table.stored
+    monkeypatch.setattr("core.atlas.store.integrity.MEMORY_SHARE", 1e-9)
+    with pytest.raises(TableError, match="select fewer rows"):
+        table.take(np.arange(150))

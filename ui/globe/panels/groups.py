@@ -101,6 +101,11 @@ def _show_groups(context: PanelContext, found: Clusters, *, automatic: bool) -> 
         if clicked is not None:
             api.select_place(clicked)
     st.caption("The pictures are the tiles nearest to each group's centre. Click one to select it.")
+    if found.fitted < sizes.sum():
+        st.caption(
+            f"The centres were fitted on a random {found.fitted:,} of the {int(sizes.sum()):,} places. "
+            "Then each place was put into the group with the nearest centre."
+        )
     labels = found.labels.astype(np.int32)
     downloads(
         context,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ui.globe import open_table
 from ui.globe.globe_state import globe_view
 from ui.globe.map.colour import EncodedLayer
+from ui.globe.map.drawn import Drawn
 from ui.globe.map.linked_maps import WITHOUT_ROUTES
 from ui.globe.panel_api import PanelContext, take_rerun_request
 from ui.globe.tables import MapData
@@ -53,10 +54,14 @@ def _imagery() -> None:
         st.rerun()
 
 
-def remarks(data: MapData, painted: EncodedLayer, selected: NDArray[np.int64]) -> None:
+def remarks(data: MapData, painted: EncodedLayer, selected: NDArray[np.int64], drawn: Drawn) -> None:
     """Show one line each about the colours, about invalid rows, and about what cannot be shown."""
     if painted.layer.note:
         st.caption(plain(painted.layer.note))
+    if drawn.note:
+        st.caption(f":material/zoom_in: {plain(drawn.note)}")
+        if len(selected):
+            st.caption(f"The selection holds {len(selected):,} places, drawn or not.")
     for sentence in data.problems:
         st.caption(f":orange[:material/info:] {plain(sentence)}")
     if not data.has_locations:

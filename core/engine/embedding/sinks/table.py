@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ....atlas.store.shards import ShardRecord, read_manifest, shard_name, shard_records
+from ....atlas.store.shards import ShardRecord, shard_name
 from ....masking import MaskSpec, make_mask
 from ....models.base import Encoder, Reconstructor
 from ....policy import Policy
@@ -79,7 +78,7 @@ class TableSink(Sink):
         """
         self._shards, damaged = self.folder.shards()
         self.shards = len(self._shards)
-        manifest = read_manifest(self.folder.path)
+        manifest = self.folder.manifest()
         self._batch_that_fits = manifest.get("batch_that_fits")
         if self._batch_that_fits:
             self.made_with = {**self.made_with, "batch": str(self._batch_that_fits)}
@@ -92,7 +91,7 @@ class TableSink(Sink):
             batches = self._batches_of(number)
             stored.update(batches)
             windows = min(batches.stop * self.batch, self.total) - batches.start * self.batch
-            unreadable = self._unreadable_rows(record)
+            unreadable = self.folder.unreadable_rows(record)
             self.counts += [record.rows - unreadable, unreadable, windows - record.rows]
         self._find_left(stored)
         if damaged:
@@ -130,7 +129,7 @@ class TableSink(Sink):
 
     def find_share(self, share: Share) -> None:
         """Find what is left of the batches of one worker, as the leader's manifest has it; reads no shard."""
-        stored = {record.file for record in shard_records(self.folder.path)}
+        stored = {record.file for record in self.folder.shard_records()}
         waiting = self.pending.finished()
         self.left = {
             index
@@ -167,10 +166,6 @@ class TableSink(Sink):
 
     def _batches_of(self, shard: int) -> range:
         return range(shard * self._per_shard, min((shard + 1) * self._per_shard, self.batches))
-
-    def _unreadable_rows(self, record: ShardRecord) -> int:
-        rows = pq.read_table(self.folder.path / record.file, columns=["status"])
-        return rows["status"].to_pylist().count("unreadable")
 
     def _record_environments(self, batches: range) -> None:
         """Remember how the environment of each batch differs from that of the plan."""

@@ -20,7 +20,7 @@ from .. import device
 from .read import TileBatch
 
 
-class Workers:
+class NetworkThreads:
     """Context with the running threads; an error in one of them is raised by `finished`."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Workers:
             threading.Thread(target=self._guarded, args=(target,), daemon=True) for target in targets
         ]
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> NetworkThreads:
         for thread in self._threads:
             thread.start()
         return self
