@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 
 NEEDED = (
     "Makefile", "requirements.txt", "requirements.lock", "requirements-dev.txt", "requirements-dev.lock",
-    "ui/components/pyproject.toml",
+    "requirements-s3.lock", "ui/components/pyproject.toml",
 )  # fmt: skip
 TEST_TOOLS = re.compile(r"requirements-dev|pytest|playwright|\.ci/browser")
 START_S = 120

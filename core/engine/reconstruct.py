@@ -121,7 +121,7 @@ def require_reconstructor(model: Encoder) -> Reconstructor:
     if not isinstance(model, Reconstructor):
         raise InputError(
             f"{model.card.name} is an encoder without a decoder and gives only embeddings: "
-            "choose a model that reconstructs."
+            "embed and evaluate with it, and choose a model that reconstructs here."
         )
     return model
 

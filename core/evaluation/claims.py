@@ -166,7 +166,7 @@ class TrainedArm:
 
 @dataclass(frozen=True)
 class Claim:
-    """The outcome of our runs for one paper's claim; `headline` is the first comparison."""
+    """The outcome of our runs for one paper's claim."""
 
     name: str
     command: str
@@ -184,9 +184,17 @@ class Claim:
         return STATEMENTS[self.name]
 
     @property
-    def headline(self) -> ArmComparison:
-        """The comparison to quote."""
-        return self.comparisons[0]
+    def headlines(self) -> tuple[ArmComparison, ...]:
+        """The comparisons to quote, one for each set: those that are like the first."""
+        first = self.comparisons[0]
+        alike = (first.protocol, first.scale, first.pooling)
+        return tuple(row for row in self.comparisons if (row.protocol, row.scale, row.pooling) == alike)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict that all sets share; "open" if they differ."""
+        verdicts = {row.verdict for row in self.headlines}
+        return verdicts.pop() if len(verdicts) == 1 else "open"
 
     @property
     def hours(self) -> float:
@@ -194,26 +202,29 @@ class Claim:
         return sum(run.hours for arm in (self.ours, self.other) for run in arm.runs)
 
     def sentence(self) -> str:
-        """Return the headline as a sentence."""
-        top, statement = self.headline, self.statement
-        verdict = {
+        """Return the headlines as a sentence."""
+        first, statement = self.headlines[0], self.statement
+        verdicts = {
             "ahead": "is ahead of",
             "behind": "is behind",
             "open": "is not distinguishable from",
-        }[top.verdict]
-        where = f"{top.data}, {top.protocol}" + (", mean over scales" if top.scale is None else "")
-        d = top.difference
-        return (
-            f"{statement.ours} {verdict} {statement.other} ({where}): "
-            f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]."
-        )
+        }
+        parts = []
+        for row in self.headlines:
+            d = row.difference
+            parts.append(
+                f"{verdicts[row.verdict]} {statement.other} on {row.data}: "
+                f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
+            )
+        over_scales = ", mean over scales" if first.scale is None else ""
+        return f"{statement.ours} {'; it '.join(parts)} ({first.protocol}{over_scales})."
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, including the paper's figures."""
         return {
             **asdict(self),
             "paper": asdict(self.statement.paper),
-            "verdict": self.headline.verdict,
+            "verdict": self.verdict,
             "sentence": self.sentence(),
         }
 

@@ -11,6 +11,8 @@ from .results import Result
 from .stats.intervals import Interval
 
 RATIO = 0.75
+CLEAR_DB = 0.1
+"""A smaller gain cannot be seen in a picture."""
 
 
 def gsd_awareness(model: str, weights: str | None, results: Sequence[Result] | None = None) -> str:
@@ -30,7 +32,7 @@ def gsd_awareness(model: str, weights: str | None, results: Sequence[Result] | N
     best = max(found, key=lambda result: result.recipe.is_mean)
     gain = signed(Interval(best.value, best.low, best.high).plain(), 2)
     verdict = (
-        "It uses the GSD"
+        ("It uses the GSD" if best.value >= CLEAR_DB else "It uses the GSD, but hardly")
         if best.low > 0
         else "It makes no measurable use of the GSD"
         if best.high >= 0

@@ -51,10 +51,13 @@ class Overview:
         return tuple(row for result, row in found if result.high >= found[0][0].low)
 
 
-def overview(results: Sequence[Result], policies: Mapping[str, str | None] | None = None) -> Overview:
+def overview(
+    results: Sequence[Result], own: Mapping[str, tuple[str | None, str | None]] | None = None
+) -> Overview:
     """Choose the comparable results among all, and order models by the share of others that they beat.
 
-    A model that was scored under several policies is shown under its own, as `policies` states them.
+    A model that was scored with several poolings and policies is shown with its own: `own` states
+    (pooling, policy) of each.
     """
     cells: dict[tuple[str, Task], Result] = {}
     for result in sorted(results, key=lambda each: each.recipe.key):
@@ -62,8 +65,8 @@ def overview(results: Sequence[Result], policies: Mapping[str, str | None] | Non
         if task is None:
             continue
         at = result.recipe.model, task
-        own = (policies or {}).get(result.recipe.model)
-        if at not in cells or (result.recipe.policy == own != cells[at].recipe.policy):
+        pooling, policy = (own or {}).get(result.recipe.model, (None, None))
+        if at not in cells or _matches(result, pooling, policy) > _matches(cells[at], pooling, policy):
             cells[at] = result
     tasks = [
         task
@@ -77,6 +80,10 @@ def overview(results: Sequence[Result], policies: Mapping[str, str | None] | Non
     beaten = {model: _share_beaten(model, tasks, cells) for model in models}
     rows = sorted(models, key=lambda model: (-beaten[model], model))
     return Overview(tuple(tasks), tuple(rows), cells)
+
+
+def _matches(result: Result, pooling: str | None, policy: str | None) -> tuple[bool, bool]:
+    return result.recipe.pooling == pooling, result.recipe.policy == policy
 
 
 def answers(table: Overview) -> list[tuple[str, tuple[str, ...]]]:

@@ -31,7 +31,7 @@ def notebook(lesson: Lesson, number: int) -> dict[str, Any]:
             "figure_of(lesson.setup(bench))"
         ),
         _text(f"## Predict\n\n{lesson.ask}"),
-        _code(f"prediction = lesson.question.read({example(lesson.question)!r})  # replace it by yours"),
+        _code(f"prediction = lesson.question.read({example(lesson.question)!r})  # replace it with yours"),
         _text(f"## Try it\n\n{lesson.try_this}"),
         _code(
             f"found = lesson.explore(bench{''.join(f', {k}={v!r}' for k, v in lesson.start().items())})\n"

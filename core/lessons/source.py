@@ -6,6 +6,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 
@@ -41,7 +42,13 @@ def source_of(function: Callable[..., Any], package: str = "core") -> str:
         {id(node): node for name, node in defined.items() if name in needed}.values(), key=lambda n: n.lineno
     )
     body = "\n\n".join("\n".join(lines[_first(node) - 1 : node.end_lineno]) for node in kept)
-    head = "\n".join(sorted({imports[name] for name in needed if name in imports}))
+    wanted = {imports[name].partition("import ") for name in needed if name in imports}
+    in_order = sorted(wanted, key=lambda line: (not line[0], line))
+    by_home = groupby(in_order, key=lambda line: line[0] or line)
+    head = "\n".join(
+        "".join(first[:2]) + ", ".join(name for *_, name in (first, *others))
+        for first, *others in (tuple(lines) for _, lines in by_home)
+    )
     return f"{head}\n\n{body}".replace("from core", f"from {package}")
 
 

@@ -46,7 +46,7 @@ class _Sheet:
         for _ in range(count):
             self.y -= RULED
             self.figure.add_artist(_rule(self.y))
-        self.y -= 0.02
+        self.y -= 0.015
 
     def lines_to_the_end(self, most: int) -> None:
         """As many empty lines as fit above the footer."""

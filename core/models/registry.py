@@ -16,6 +16,8 @@ from ..errors import ExplorerError
 from ..files import file_sha256
 
 WEIGHTS_FOLDER = Path(__file__).with_name("weights")
+KNN_METRICS = ("knn_eurosat", "knn_ucmerced", "knn_harvey")
+"""Measured kNN accuracies that decide about the default embedding model."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -221,13 +223,16 @@ def default_reconstructor() -> str:
 
 
 def default_embedder() -> str:
-    """Name of the default embedding model: the trained one with the best measured kNN, else the default
-    reconstructor."""
-    trained = [card for card in cards().values() if card.weights and "knn_eurosat" in card.weights.metrics]
-    best = max(
-        trained, key=lambda card: card.weights.metrics["knn_eurosat"] if card.weights else 0.0, default=None
-    )
-    return best.name if best else default_reconstructor()
+    """Name of the default embedding model: the trained one with the best mean of its measured kNN accuracies,
+    else the default reconstructor."""
+    best = max(cards().values(), key=_mean_knn)
+    return best.name if _mean_knn(best) else default_reconstructor()
+
+
+def _mean_knn(card: ModelCard) -> float:
+    measured = card.weights.metrics if card.weights else {}
+    scores = [measured[name] for name in KNN_METRICS if name in measured]
+    return sum(scores) / len(scores) if scores else 0.0
 
 
 def find_family(name: str) -> tuple[Family, dict[str, Any]]:

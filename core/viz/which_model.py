@@ -32,7 +32,8 @@ background:{UNKNOWN}}}
 .which .best i,.which .best u{{background:{MODEL}}}
 .which .first b{{font-weight:700}}
 .which td b{{font-weight:400}}
-@media(max-width:640px){{.which tbody th{{white-space:normal;min-width:96px;max-width:110px}}}}
+@media(max-width:640px){{.which tbody th{{white-space:normal;overflow-wrap:anywhere;
+min-width:96px;max-width:110px}}}}
 </style>"""
 
 

@@ -30,10 +30,12 @@ NETWORKS = ("scale_mae_tiny", *OTHER_MODELS)
 """The network that the page loads first, and two more: one of another family, one with another grid."""
 
 
+bench = functools.cache(Bench)
+
+
 @pytest.fixture(scope="module")
 def answers() -> Callable[..., Answer]:
     """The answer of a lesson, measured in this process."""
-    bench = functools.cache(Bench)
 
     @functools.cache
     def measured(lesson: Lesson, network: str = NETWORKS[0]) -> Answer:
@@ -98,24 +100,32 @@ def mark(page: Page, cells) -> None:
     expect(page.get_by_text(f"Marked: {len(cells)}.")).to_be_visible()
 
 
-def act(page: Page, lesson: Lesson) -> None:
-    """Move the first control of a lesson with the keyboard alone, and wait for another result."""
+def act(page: Page, lesson: Lesson, network: str) -> None:
+    """Move the first control of a lesson with the keyboard alone, and wait for its result."""
     result = page.locator(".st-key-found")
     before = result.text_content()
     match control := lesson.controls[0]:
         case Slider():
             page.get_by_role("slider").first.focus()
             page.keyboard.press("ArrowRight")
+            expect(result).to_contain_text(sentence(lesson, network, control.start + control.step))
         case Options():
             page.get_by_role("combobox").nth(1).focus()  # the first chooses the network
             page.keyboard.type(control.options[1])
             page.keyboard.press("Enter")
+            expect(result).to_contain_text(sentence(lesson, network, control.options[1]))
         case Paint():
             page.locator(".painter canvas").first.focus()
             for key in ("ArrowDown", "ArrowRight", "Space"):
                 page.keyboard.press(key)
-    expect(result).not_to_have_text(before or "")
+            expect(result).not_to_have_text(before or "")
     settled(page)
+
+
+def sentence(lesson: Lesson, network: str, setting: float | str) -> str:
+    """What a lesson says with its first control moved to a setting; not every network then says another."""
+    moved = {**lesson.start(), lesson.controls[0].name: setting}
+    return lesson.describe(lesson.explore(bench(network), **moved))
 
 
 def drive(
@@ -136,7 +146,7 @@ def drive(
     expect(page.get_by_text("Your prediction:")).to_be_visible()
     expect(page.get_by_role("button", name="Show the answer")).to_be_visible()
     settled(page)
-    act(page, lesson)
+    act(page, lesson, network)
     page.get_by_role("button", name="Show the answer").press("Enter")
     expect(page.get_by_text(f"Measured just now with {network}")).to_be_visible()
     expect(page.get_by_text("Right." if right else "Not quite.").first).to_be_visible()

@@ -78,6 +78,19 @@ def test_sentence_states_the_verdict(difference: tuple[float, float, float], ver
     assert "another protocol" in text_of([claim(difference)])
 
 
+def test_sets_that_disagree_are_both_in_the_sentence() -> None:
+    one = claim((-0.05, -0.08, -0.02))
+    (row,) = one.comparisons
+    other_set = replace(row, data="ucmerced", difference=Measured(0.05, 0.02, 0.08))
+    half = replace(row, scale=0.5)
+    both = replace(one, comparisons=(row, other_set, half))
+    assert (both.verdict, one.verdict) == ("open", "behind")
+    assert both.sentence() == (
+        "Scale-MAE is behind MAE on eurosat: -5.0 points [-8.0, -2.0]; "
+        "it is ahead of MAE on ucmerced: +5.0 points [+2.0, +8.0] (knn, mean over scales)."
+    )
+
+
 @pytest.mark.parametrize(
     "damage",
     [

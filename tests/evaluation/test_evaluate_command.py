@@ -140,6 +140,7 @@ def test_floors_and_fetched_teachers_are_evaluated_by_default(monkeypatch):
     assert not {*FLOORS, "scale_contrast_tiny"} & (names["reconstruction"] | names["gsd"])
 
 
+@pytest.mark.thorough
 def test_the_gallery_lists_every_tile(capsys):
     command = ["evaluate", "gallery", "--protocol", "reconstruction", "--model", "scale_mae_tiny"]
     assert main([*command, "--ratios", "0.75"]) == 0

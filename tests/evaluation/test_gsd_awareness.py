@@ -14,6 +14,9 @@ def test_the_mean_over_sets_decides_and_the_interval_gives_the_verdict():
     assert text.startswith(
         "It uses the GSD: the right one gains +0.30 [+0.10, +0.50] dB over one wrong by a factor of 4"
     )
+    assert gsd_awareness("net", "1" * 64, [result("neon", 0.03, 0.01, 0.05)]).startswith(
+        "It uses the GSD, but hardly: the right one gains +0.03"
+    )
     assert "no measurable use" in gsd_awareness("net", "1" * 64, [result("neon", 0.0, -0.1, 0.1)])
     assert "better with a wrong GSD" in gsd_awareness("net", "1" * 64, [result("neon", -0.2, -0.3, -0.1)])
 

@@ -39,11 +39,19 @@ def test_results_on_other_images_or_at_other_scales_get_columns_of_their_own():
     )
 
 
-def test_a_model_is_shown_under_its_own_policy_whatever_the_order():
-    results = [scored("one", 0.5), scored("one", 0.6, policy="author_eval")]
-    for own, value in (("log_gsd", 0.5), ("author_eval", 0.6)):
+def test_a_model_is_shown_with_its_own_pooling_and_policy_whatever_the_order():
+    results = [
+        scored("one", 0.5, pooling="cls"),
+        scored("one", 0.6, pooling="cls", policy="author_eval"),
+        scored("one", 0.7, pooling="vector"),
+    ]
+    for pooling, policy, value in (
+        ("cls", "log_gsd", 0.5),
+        ("cls", "author_eval", 0.6),
+        ("vector", "author_eval", 0.7),
+    ):
         for order in (results, results[::-1]):
-            table = overview(order, {"one": own})
+            table = overview(order, {"one": (pooling, policy)})
             assert [cell.value for cell in table.cells.values()] == [value]
 
 

@@ -137,6 +137,13 @@ def test_weights_load_into_their_preset_only(shipped: Callable[..., Path]) -> No
     assert registry.default_reconstructor() == registry.default_embedder() == "scale_mae_tiny"
 
 
+def test_the_default_embedder_is_the_best_over_all_sets(shipped: Callable[..., Path]) -> None:
+    shipped("scale_mae_tiny", metrics={"knn_eurosat": 0.92, "knn_harvey": 0.80})
+    assert registry.default_embedder() == "scale_mae_tiny"
+    shipped("scale_contrast_tiny", metrics={"knn_eurosat": 0.90, "knn_harvey": 0.84})
+    assert registry.default_embedder() == "scale_contrast_tiny"
+
+
 def test_without_weights_the_defaults_are_named_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import os
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -473,8 +474,9 @@ def test_optional_columns_appear_only_with_values():
 
     plain = ["model", "value", "data", "protocol", "scale", "policy", "interval", "count", "recipe"]
     assert list(rows((result_of(),))[0]) == plain
-    mixed = rows((result_of(), result_of(ratio=0.75)))
-    assert set(mixed[0]) - set(plain) == {"hidden"}
+    mixed = rows((result_of(), replace(result_of(), details={"lead_over_best_fill": {"mean": 0.5}})))
+    assert set(mixed[0]) - set(plain) == {"lead"}
+    assert rows((result_of(ratio=0.75),))[0]["protocol"].endswith(", 75 %")
     assert rows((result_of(policy=None),))[0]["policy"] == "no GSD"
 
 

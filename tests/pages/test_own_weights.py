@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from streamlit.testing.v1.element_tree import Block
 
 from core.engine.loaded import model_cache
 from core.files import file_sha256
@@ -205,6 +206,8 @@ def test_an_exported_network_is_loaded_and_described_as_embed_only(open_page, st
     (key,) = store.names("test session id")
     assert picked(app) == key
     assert "is an encoder without a decoder" in text_of(app)
+    blocks = [block for block in app.main.children.values() if isinstance(block, Block)]
+    assert blocks[0].get("error"), "the sentence stands above the columns, where it is seen"
 
 
 def test_an_onnx_file_that_reads_other_files_is_refused_on_the_page(open_page, store):

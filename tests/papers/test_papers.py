@@ -83,7 +83,7 @@ def test_three_seeds_of_two_arms_become_a_record_that_reads_back(packs: Path, tm
         {run.weights for run in claim.ours.runs}
     ) == 2
     assert [row.pooling for row in claim.comparisons] == [("cls", "cls"), ("mean", "mean")]
-    top = claim.headline
+    top = claim.headlines[0]
     assert top.images == 16 and top.gallery == 24 and len(top.seeds) == 2 and top.floor is not None
     assert (
         top.difference.value
@@ -122,7 +122,7 @@ def test_a_student_is_read_at_its_distilled_layer(packs: Path, tmp_path: Path, t
         shrunk("tinymim"), ours=replace(shrunk("tinymim").ours, objective=(("teacher", teacher),))
     )
     _, claim = finished(run_claim(chosen, tmp_path / "out", (packs,), pictures=16))
-    assert claim.headline.pooling == ("block11_mean", "mean")
+    assert claim.headlines[0].pooling == ("block11_mean", "mean")
     assert claim.ours.spec["objective"] == {"teacher": "teacher.safetensors"}
     student = candidate(tmp_path / "out/tinymim/tinymim_tiny-0/weights/tinymim_tiny.safetensors")
     assert student.pooling == "block11_mean"

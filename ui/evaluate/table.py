@@ -14,7 +14,7 @@ from ui.shell.escaping import plain
 from ui.shell.state import widget
 
 FILTERS = {"Set": "data", "Model": "model", "Protocol": "protocol", "Scale": "scale", "Policy": "policy"}
-OPTIONAL = ("hidden", "lead", "detail", "skipped")
+OPTIONAL = ("lead", "detail", "skipped")
 """Columns that are left out when they are empty in every row."""
 TITLES = {
     "data": "set",
@@ -22,6 +22,7 @@ TITLES = {
     "lead": "lead over the best fill, dB",
     "detail": "detail over that fill",
 }
+SHORT_LABELS = PROTOCOL_LABELS | {"gsd": "GSD"}
 NARROW_LETTERS, WIDE_LETTERS = frozenset("iljtfr.,[]- "), frozenset("mwMW%")
 CELL_PADDING_PX, MAX_COLUMN_PX, MODEL_COLUMN_PX = 17, 190, 134
 """The names of untrained networks are longer; Streamlit cuts them and shows them under the pointer."""
@@ -112,12 +113,12 @@ def rows(results: tuple[Result, ...]) -> list[dict[str, Any]]:
 def _line(result: Result) -> dict[str, Any]:
     recipe, digits = result.recipe, result.digits
     shots = f", {recipe.shots}" if recipe.shots else ""
+    hidden = f", {100 * recipe.ratio:g} %" if recipe.ratio else ""
     return {
         "model": recipe.model,
         "value": result.value,
         "data": recipe.data,
-        "protocol": PROTOCOL_LABELS[recipe.protocol] + shots,
-        "hidden": recipe.ratio,
+        "protocol": f"{SHORT_LABELS[recipe.protocol]}{shots}{hidden}",
         "scale": recipe.scale,
         "policy": policy_label(recipe),
         "interval": f"[{result.low:.{digits}f}, {result.high:.{digits}f}]",
@@ -136,25 +137,19 @@ def _columns(lines: list[dict[str, Any]], results: tuple[Result, ...]) -> dict[s
         if lines
         else {}
     )
-    shares = {name: st.column_config.NumberColumn(format="percent", width=54) for name in ("scale", "hidden")}
     metrics = {METRIC_LABELS.get(result.metric, result.metric) for result in results}
     explanation = (
         "Accuracy; mean IoU for segmentation, PSNR in dB for reconstruction, "
-        "dB gained by the right GSD for GSD sensitivity."
+        "dB gained by the right GSD for GSD sensitivity. Per cent after a protocol: hidden patches."
     )
     value = st.column_config.NumberColumn(
         metrics.pop() if len(metrics) == 1 else None, format="%.3f", width=67, pinned=True, help=explanation
     )
-    return (
-        text
-        | shares
-        | {
-            "model": st.column_config.TextColumn(
-                width=min(MODEL_COLUMN_PX, _width("model", lines)), pinned=True
-            ),
-            "value": value,
-        }
-    )
+    return text | {
+        "scale": st.column_config.NumberColumn(format="percent", width=54),
+        "model": st.column_config.TextColumn(width=min(MODEL_COLUMN_PX, _width("model", lines)), pinned=True),
+        "value": value,
+    }
 
 
 def _width(name: str, lines: list[dict[str, Any]]) -> int:

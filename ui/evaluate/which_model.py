@@ -16,7 +16,7 @@ def which_model_section(results: tuple[Result, ...]) -> None:
     from core.viz.which_model import unmeasured, which_model
 
     known = cached.cards()
-    table = overview(results, {name: card.default_policy for name, card in known.items()})
+    table = overview(results, {name: (card.pooling, card.default_policy) for name, card in known.items()})
     if not table.tasks:
         return
     st.markdown("## Which model for what")
@@ -31,7 +31,7 @@ def which_model_section(results: tuple[Result, ...]) -> None:
     st.caption(
         "Bars are 95 % intervals, on one scale per column. Green: the best of a column, and every model "
         "whose interval overlaps it. Models are sorted by the share of the others that they beat, each under "
-        f"its own scale policy.{here}"
+        f"its own pooling and scale policy.{here}"
     )
     st.download_button(
         "CSV of this table",

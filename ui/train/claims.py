@@ -63,7 +63,7 @@ def _paper(statement: Statement, claim: Claim | None) -> None:
             )
             st.code(f"python -m core papers {statement.name} --minutes-per-run 20", language="bash")
         else:
-            st.markdown(f"{ICONS[claim.headline.verdict]} **{plain(claim.sentence())}**")
+            st.markdown(f"{ICONS[claim.verdict]} **{plain(claim.sentence())}**")
             st.plotly_chart(claim_figure(claim), key=f"ours {statement.name}")
             st.caption(plain(recipe(claim)))
     with theirs:
@@ -90,12 +90,12 @@ def recipe(claim: Claim) -> str:
     """What was run, in one line."""
     seeds = len(claim.ours.runs)
     limit = f", at most {claim.limit} images of each class" if claim.limit else ""
-    top = claim.headline
+    images = " and ".join(f"{row.images:,} images of {row.data}" for row in claim.headlines)
     return (
         f"{claim.pictures:,} pictures and {claim.ours.runs[0].steps:,} steps a run, "
         f"{2 * seeds} runs ({seeds} seed{'s' * (seeds > 1)}), "
         f"{60 * claim.hours:.0f} min of training in all on {claim.machine}. "
-        f"Scored on {top.images:,} images of {top.data}{limit}; "
+        f"Scored on {images}{limit}; "
         f"gallery: {claim.gallery}."
     )
 

@@ -22,9 +22,8 @@ PATCHES = Lesson(
     "largest error.",
     question=Patches(1, 1),
     setup=masking.show_mask,
-    try_this="Paint a mask of your own. Hide a few patches on the edge of a pond, then as many on flat "
-    "water, and "
-    "compare the errors.",
+    try_this="Paint a mask of your own. Hide a few patches on the edge of a pond, then the same number on "
+    "flat water, and compare the errors.",
     controls=(Paint("mask", "Patches to hide", "random-25-s3"),),
     explore=masking.try_patches,
     measure=masking.measure_patches,
@@ -54,9 +53,8 @@ SHARES = Lesson(
         "A network is worth its training only where it does better than that.",
     ),
     terms=("hidden share", "classical fill", "PSNR", "decibel"),
-    ask="More and more is hidden. At which hidden share does the network stop being better than the best "
-    "classical fill? "
-    "Enter 100 if you expect that it is always better.",
+    ask="More and more of the image is hidden. At which hidden share is the network no longer better than "
+    "the best classical fill? Enter 100 if you expect it to be better throughout.",
     question=Number("%", 1, 100, 8),
     setup=masking.show_half,
     try_this="Move the slider from 5 % to 95 %. Watch both PSNR values and the distance between them.",
@@ -75,7 +73,7 @@ SHARES = Lesson(
         "region with "
         "the visible pixels as boundary values, which minimises the squared gradient. Shipped Scale-MAE and "
         "MAE "
-        "weights predict a correction to that fill, so that they never start from less than it.",
+        "weights predict a correction to that fill, so they start from a result that is already as good.",
         r"\nabla^2 u = 0 \text{ in } H, \qquad u = x \text{ on the visible pixels}",
         MAE_PAPER,
     ),
@@ -104,8 +102,7 @@ SHAPES = Lesson(
     debrief="Every scattered patch has visible neighbours. In the middle of a block, the nearest visible "
     "pixel is "
     "many patches away, and nearby pixels are what predicts a pixel best. Clouds are blocks: a network "
-    "trained on "
-    "scattered masks is tested harder by a real cloud than by its own training task.",
+    "trained on scattered masks finds a real cloud harder to fill than what it was trained on.",
     deeper=Deeper(
         "The correlation between two pixels of natural images falls with their distance $d$; a common model "
         "is "

@@ -21,9 +21,8 @@ RELATIONS = Lesson(
     "reconstruct pixels. Which one has the higher kNN accuracy on images of ten regions of the Earth?",
     question=Choice((papers.STUDENT, papers.PLAIN)),
     setup=papers.show_images,
-    try_this="Take the 10 % of all pairs of patches that the Scale-MAE finds most alike. How many of them "
-    "are among "
-    "the closest 10 % of the other two networks? Chance gives 10 %.",
+    try_this="Take the 10 % of all pairs of patches that Scale-MAE finds most alike. How many of them are "
+    "also among the closest 10 % in the other two networks? By chance it would be 10 %.",
     controls=(Options("tile", "Image", tuple(papers.TILES)),),
     explore=papers.try_relations,
     measure=papers.measure_relations,
@@ -33,9 +32,8 @@ RELATIONS = Lesson(
     "pixels.",
     debrief="Relations are a table of patches by patches, so their size depends on the image and not on the "
     "width of "
-    "the network. Any student can match them. They carry what the teacher knows about the scene and leave "
-    "out how it "
-    "writes that down. TinyMIM found that they transfer better than features.",
+    "the network. Any student can match them. They carry what the teacher knows about the scene, and "
+    "leave out how it encodes that. The authors of TinyMIM found that they transfer better than features.",
     deeper=Deeper(
         "The student's last block matches the teacher's query-key and value-value relations head by head, by "
         "Kullback-Leibler divergence; of a deep teacher, a middle block is the best source. The student here "
@@ -56,13 +54,13 @@ SMALL_DATA = Lesson(
     minutes=6,
     prose=(
         "Masked autoencoders are usually trained on very many images; SDMAE was made for a few thousand.",
-        "It learns two more tasks beside filling gaps: to say where a patch lies, and to recognise a picture "
-        "in another view of it.",
-        "Here sdmae_tiny, trained on all three tasks and taught by an image classifier, meets mae_tiny, "
-        "which was only trained to fill gaps.",
+        "It learns two more tasks besides filling gaps: to say where a patch lies, and to recognise a "
+        "picture from another view of it.",
+        "Here sdmae_tiny, trained on all three tasks and taught by an image classifier, is compared with "
+        "mae_tiny, which was trained only to fill gaps.",
     ),
     terms=("masked autoencoder", "contrastive", "nearest neighbours"),
-    ask="Which of the two recognises the same place more often when the view is moved and turned?",
+    ask="Which of the two recognises the same place more often when the view is shifted and rotated?",
     question=Choice((papers.PLAIN, papers.SMALL)),
     setup=papers.show_views,
     try_this="Compare both networks on both tasks.",
@@ -70,8 +68,8 @@ SMALL_DATA = Lesson(
     explore=papers.try_small,
     measure=papers.measure_small,
     conclude=papers.conclude_small,
-    claim="A network that also learnt to recognise a picture in another view recognises places better than a "
-    "plain MAE.",
+    claim="A network that also learned to recognise a picture from another view recognises places better "
+    "than a plain MAE.",
     debrief="With few pictures, a network can memorise what fills the gaps. The location task forces it to "
     "keep the "
     "layout of a scene, and the contrastive task forces it to describe a whole picture in one vector that "

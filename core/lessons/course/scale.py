@@ -51,14 +51,14 @@ GSD = Lesson(
     prose=(
         "A tree fills many pixels of a drone image and less than one of a Landsat image.",
         "Scale-MAE is told how many metres a pixel covers, its ground sample distance (GSD).",
-        "So the same pixels get another description when another GSD is stated.",
+        "So the same pixels get a different vector when a different GSD is stated.",
     ),
     terms=("GSD", "positional encoding", "embedding", "cosine"),
     ask="The pixels stay the same, and only the stated GSD grows from 0.3 m to 3 km. "
     "In which step does the embedding change most?",
     question=Choice(scale.steps()),
     setup=scale.show_fields,
-    try_this="State another GSD. The true one is shown with the result.",
+    try_this="State a different GSD. The true one is shown with the result.",
     controls=(Options("gsd", "Stated GSD", tuple(metres(value) for value in scale.GSDS_M)),),
     explore=scale.try_gsd,
     measure=scale.measure_gsd,
@@ -86,14 +86,13 @@ WRONG_SCALE = Lesson(
     minutes=5,
     prose=(
         "Metadata are often wrong: a 30 m image may arrive labelled as 3 m.",
-        "Here 60 places are described with their true GSD.",
-        "Then each is searched by a second view of it, moved and turned, whose GSD is stated ten times too "
-        "fine.",
+        "Here the vectors of 60 places are computed with their true GSD.",
+        "Then we search for each place with a second view of it, shifted and rotated, whose stated GSD is "
+        "ten times too fine.",
     ),
     terms=("GSD", "embedding", "nearest neighbours"),
-    ask="Compared with the true GSD: will the nearest neighbour be the same place more often, less often, or "
-    "about "
-    "as often (within 2 percentage points)?",
+    ask="With the wrong GSD instead of the true one, will the nearest neighbour be the same place more "
+    "often (better), less often (worse), or about as often (within 2 percentage points)?",
     question=Choice(("better", "worse", "about the same")),
     setup=scale.show_views,
     try_this="Change how wrong the stated GSD is.",
@@ -102,14 +101,13 @@ WRONG_SCALE = Lesson(
     measure=scale.measure_wrong_scale,
     conclude=scale.conclude_wrong_scale,
     claim="A wrong GSD makes nearest neighbours worse.",
-    debrief="Vectors made with different GSDs lie in different places, even for the same pixels. A search "
-    "mixes both "
-    "differences: what is shown, and what was stated. Tables of embeddings therefore store the GSD of every "
+    debrief="Vectors computed with different GSDs lie in different places, even for the same pixels. A "
+    "search mixes two differences: what the image shows, and which GSD was stated. Tables of embeddings "
+    "therefore store the GSD of every "
     "row, "
     "and a search should compare rows that were fed the same way.",
     deeper=Deeper(
-        "Public results differ by many points with nothing but the GSD, the resizing and the pooling "
-        "changed. State "
+        "Published results change by many points if only the GSD, the resizing or the pooling changes. State "
         "all three with every number.",
         r"\mathrm{cos}(f(x, g), f(x', g')) \neq \mathrm{cos}(f(x, g), f(x', g))",
         SCALE_MAE,
@@ -127,7 +125,7 @@ BAND_PASS = Lesson(
         "To see why, ask how much fine detail weighs in the squared error.",
     ),
     terms=("decoder", "low frequencies", "high frequencies", "variance"),
-    ask="Which share of this image's variance lies in its high frequencies?",
+    ask="What share of this image's variance lies in its high frequencies?",
     question=Number("%", 0, 100, 10),
     setup=scale.show_fields,
     try_this="Hide more and less, and compare both predicted bands with the image.",
@@ -142,9 +140,9 @@ BAND_PASS = Lesson(
     "has to keep "
     "what it takes to place edges.",
     deeper=Deeper(
-        "By Parseval's theorem the squared error is a sum over frequencies, and natural images have power "
-        "that falls "
-        "about with the square of the frequency $f$. Scale-MAE takes a squared error for the low band and an "
+        "By Parseval's theorem the squared error is a sum over frequencies, and the power of natural "
+        "images falls roughly with the square of the frequency $f$. Scale-MAE takes a squared error for "
+        "the low band and an "
         "absolute error for the high band.",
         r"\lVert \hat{I} - I \rVert^2 = \sum_f |\hat{F}(f) - F(f)|^2, \qquad |F(f)|^2 \propto f^{-2}",
         SCALE_MAE,

@@ -17,9 +17,8 @@ CONTEXT = Lesson(
         "Its pixels stay the same, but its neighbours are new.",
     ),
     terms=("patch", "embedding", "cosine"),
-    ask="One patch of the salt ponds is pasted into three other images. How large is the cosine between its "
-    "vector "
-    "at home and there, on average?",
+    ask="One patch of the salt ponds is pasted into three other images. How large, on average, is the "
+    "cosine between its vector at home and its vector there?",
     question=Number("", -1, 1, 0.1),
     setup=vectors.show_scenes,
     try_this="Choose another patch: one on flat water, one on an edge.",
@@ -30,9 +29,8 @@ CONTEXT = Lesson(
     explore=vectors.measure_context,
     measure=vectors.measure_context,
     conclude=vectors.conclude_context,
-    claim="The same pixels get another vector in another scene, but one that is still more like home than "
-    "what "
-    "stood there before.",
+    claim="The same pixels get a different vector in another scene, but it is still closer to the one at "
+    "home than the vector of the patch that they replaced.",
     debrief="Attention mixes every patch with its scene, so a patch vector describes the patch in its place. "
     "That "
     "is useful for telling a roof in a city from a rock in a desert, and it is a trap for searching by "
@@ -63,14 +61,15 @@ GLOBE = Lesson(
     "are most like its own. Name a place more than 2,000 km away that you expect to be near one of them.",
     question=Place(1000),
     setup=vectors.show_region,
-    try_this="Start from other regions than the Sahara and look where their look-alikes lie on the map.",
+    try_this="Start from regions other than the Sahara, and see where their look-alikes lie on the map.",
     controls=(Options("region", "Region", vectors.OTHER_REGIONS),),
     explore=vectors.measure_far,
     measure=vectors.measure_far,
     conclude=vectors.conclude_far,
-    claim="The most similar places are not only near ones: some lie on another part of the Earth.",
-    debrief="The network has learned what places look like, not where they are. Far look-alikes are its best "
-    "feature for mapping: mark one desert, and it finds the others. They are also a warning, because two "
+    claim="The most similar places are not only nearby ones: some lie in another part of the Earth.",
+    debrief="The network has learned what places look like, not where they are. Distant look-alikes are "
+    "what makes it useful for mapping: mark one desert, and it finds the others. They are also a warning, "
+    "because two "
     "places "
     "that look alike from above need not be alike on the ground.",
     deeper=Deeper(
@@ -106,9 +105,9 @@ ORDER = Lesson(
     measure=vectors.measure_order,
     conclude=vectors.conclude_order,
     claim="The network that is best by kNN is not the one that reconstructs best.",
-    debrief="Filling gaps rewards exact pixels of the neighbourhood. Telling regions apart needs what stays "
-    "the same "
-    "over a whole scene. A contrastive network is trained for just that. Judge a network by the task that "
+    debrief="Filling gaps rewards getting nearby pixels exactly right. Telling regions apart needs what "
+    "stays the same over a whole scene. A contrastive network is trained for just that. Judge a network "
+    "by the task that "
     "you need "
     "it for, not by its prettiest output.",
     deeper=Deeper(
@@ -143,8 +142,8 @@ MARKS = Lesson(
     claim="More marks make the probabilities better calibrated, and a few dozen are enough.",
     debrief="The network has done most of the work before the first mark: it has put similar tiles close "
     "together. "
-    "Marks only have to say which corner of that space is meant. The first few give a usable ranking; the "
-    "probabilities need some more, because they must also say how sure they are.",
+    "Marks only have to say which corner of that space is meant. The first few give a usable ranking; "
+    "good probabilities need more, because they must also say how sure they are.",
     deeper=Deeper(
         "A logistic regression on unit vectors, calibrated on marks that were left out while fitting. The "
         "expected "

@@ -597,22 +597,13 @@ def test_kill_minus_nine_at_random_moments_changes_nothing(tmp_path):
     )
 
 
+ONE_MACHINE = [["--nproc-per-node", "2"]]
+TWO_MACHINES = [["--nproc-per-node", "1", "--nnodes", "2", "--node-rank", str(rank)] for rank in range(2)]
+
+
 @pytest.mark.slow
-def test_two_cpu_processes_train_together(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        "29555",
-        "-m",
-        "--",
-        "core",
-        "train",
-        "smoke",
-    ]
+@pytest.mark.parametrize("launches", [ONE_MACHINE, TWO_MACHINES], ids=["one machine", "two machines"])
+def test_two_cpu_processes_train_together(tmp_path, launches):
     import cv2
 
     folder = tmp_path / "pictures"
@@ -621,9 +612,27 @@ def test_two_cpu_processes_train_together(tmp_path):
         str(folder / "a.png"),
         cv2.resize(np.random.default_rng(1).integers(0, 255, (8, 8, 3), np.uint8), (96, 96)),
     )
-    done = subprocess.run(
-        [*command, "--folder", str(folder), "--gsd-m", "10", "--run", str(tmp_path / "run")],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    where = ["--master-addr", "127.0.0.1", "--master-port", "29555"]
+    what = [
+        "core",
+        "train",
+        "smoke",
+        "--folder",
+        str(folder),
+        "--gsd-m",
+        "10",
+        "--run",
+        str(tmp_path / "run"),
+    ]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", *launch, *where, "-m", "--", *what],
+            cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for launch in launches
+    ]  # fmt: skip
+    for process in started:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors.decode()[-2000:]
     assert max(row["step"] for row in TrainingRun(tmp_path / "run").log()) == 30

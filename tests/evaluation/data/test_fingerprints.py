@@ -23,8 +23,8 @@ def number(plan, cache):
     )
 
 
-def print_of(data, folders=()):
-    return open_set(DataSpec(str(data)), folders).fingerprint
+def print_of(data, folders=(), limit=None):
+    return open_set(DataSpec(str(data), limit), folders).fingerprint
 
 
 def with_index(index_zip, path, change):
@@ -88,5 +88,6 @@ def test_split_lists_count_and_folder_names_alone_do_not(class_folders):
 
 @pytest.mark.parametrize("name", LABELLED_TABLE)
 def test_packs_behind_recorded_results_keep_their_fingerprints(name, shared_data):
-    recorded = {r.recipe.data_hash for r in read_numbers() if r.recipe.data == name}
-    assert recorded == {print_of(name, (shared_data,))}
+    recorded = {(r.recipe.limit, r.recipe.data_hash) for r in read_numbers() if r.recipe.data == name}
+    assert recorded
+    assert recorded == {(limit, print_of(name, (shared_data,), limit)) for limit, _ in recorded}

@@ -56,6 +56,7 @@ def small(tmp_path: Path) -> Path:
     return tmp_path / "small.toml"
 
 
+@pytest.mark.thorough
 def test_sdmae_is_pretrained_and_fine_tuned_on_cifar(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
