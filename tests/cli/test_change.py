@@ -42,6 +42,17 @@ def test_two_tables_print_the_same(folder, capsys):
     assert json.loads(capsys.readouterr().out)["most_changed"] == report["most_changed"][:1]
 
 
+def test_the_scenes_are_their_own_reference(folder, capsys):
+    tables = [str(folder / "out" / name) for name in ("before", "after")]
+    assert main(["change", *tables, "--season", "--json", "--top", "1"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["most_changed"]
+    report = json.loads((folder / "out" / "report.json").read_text())
+    assert found["before"] == report["most_changed"][0]["before"]
+    assert found["percentile"] > 0.9
+    assert main(["change", *tables, "--season", "--reference", *tables]) == 2
+    assert "leave out --reference" in capsys.readouterr().err
+
+
 def test_invalid_input_is_reported(folder, capsys):
     table = str(folder / "out" / "before")
     assert main(["change", table]) == 2

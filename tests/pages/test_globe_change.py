@@ -46,7 +46,25 @@ def test_the_changed_places_come_first_and_can_colour_the_maps(open_page: Open) 
     no_exception(toggle.set_value(True).run())
     assert param(app, "by") == "painted"
     no_exception(app.button(key=strip[1]).click().run())
-    assert "Cosine distance 2.000" in text_of(app)
+    assert "The cosine distance is 2.000" in text_of(app)
+
+
+@pytest.mark.usefixtures("data")
+def test_unchanged_ground_is_the_reference(open_page: Open, data: Path) -> None:
+    table = open_table(data / "world")
+    vectors = table.vectors + np.random.default_rng(0).normal(0.1, 0.02, table.vectors.shape)
+    vectors[CHANGED] *= -1
+    kept = [name for name in table.columns.column_names if table.columns[name].null_count < len(table)]
+    rows = make_rows(
+        vectors.astype(np.float32), {name: table.columns[name].combine_chunks() for name in kept}
+    )
+    write_table(data / "later", rows, INFO)
+    app = no_exception(open_page(PAGE, tab="Change", table="world"))
+    season = next(t for t in app.toggle if t.label == "Most of the ground is unchanged")
+    no_exception(season.set_value(True).run())
+    assert "median movement beyond the season is **1.000**" in text_of(app)
+    strip = [b.key for b in app.button if (b.key or "").startswith("strip change most ")]
+    assert sorted(int(key.split()[-1]) for key in strip[:3]) == CHANGED
 
 
 @pytest.mark.usefixtures("later")

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
+from sklearn.covariance import ShrunkCovariance
 
 from ..errors import TableError
-from ..store.mixture import RECIPE, mixture
+from ..store.mixture import join_recipes, mixture
 from ..store.table import EmbeddingTable
 from .match import FEWEST, SamePlaces, pairs_of
 
@@ -22,15 +22,20 @@ pc: Any = pyarrow.compute
 class Change:
     """Change of the same ground: `before` (m,) and `after` (m,) are rows of the two tables.
 
-    `score` (m,) is the cosine distance of their vectors, 0 to 2. With a reference pair of dates, the mean
-    movement of its vectors (the season) is subtracted first, and `percentile` (m,) is the share of reference
-    places that moved less; None without one.
+    `score` (m,) is the cosine distance of their vectors, 0 to 2. With a reference pair of dates, it is how
+    far a place moved beyond the season, 1 for the median reference place, and `percentile` (m,) is the share
+    of reference places that moved less; None without one.
     """
 
     before: NDArray[np.int64]
     after: NDArray[np.int64]
     score: NDArray[np.float32]
     percentile: NDArray[np.float32] | None
+
+    @property
+    def measure(self) -> str:
+        """What the scores are, in words."""
+        return "cosine distance" if self.percentile is None else "movement beyond the season"
 
     def most_changed(self, count: int) -> NDArray[np.int64]:
         """Return the positions (k,) of the highest scores, highest first."""
@@ -49,7 +54,8 @@ def change(
 ) -> Change:  # fmt: skip
     """Score the change of every place that both tables hold, at the same scale.
 
-    `reference` is a pair of tables (before, after) of the same two seasons between which nothing changed.
+    `reference` is a pair of tables (before, after) of the same two seasons between which nothing changed, or
+    little did: (before, after) themselves serve where most of the ground is unchanged.
     Raises TableError if recipes differ, or fewer than three places are shared.
     """
     pairs = _pairs(before, after)
@@ -58,11 +64,43 @@ def change(
         return Change(pairs.a, pairs.b, _distance(old, new), None)
     _require_same_recipe(before, reference[0])
     usual = _pairs(*reference)
-    old_usual, new_usual = reference[0].unit_rows(usual.a), reference[1].unit_rows(usual.b)
-    season = (new_usual - old_usual).mean(axis=0)
-    score, scores = _distance(old, new - season), np.sort(_distance(old_usual, new_usual - season))
-    percentile = (np.searchsorted(scores, score) / len(scores)).astype(np.float32)
+    season = Season.of(reference[1].unit_rows(usual.b) - reference[0].unit_rows(usual.a))
+    score = season.beyond(new - old)
+    percentile = (np.searchsorted(season.usual, score) / len(season.usual)).astype(np.float32)
     return Change(pairs.a, pairs.b, score, percentile)
+
+
+@dataclass(frozen=True, eq=False)
+class Season:
+    """How vectors move where nothing changed: the `spread` of their movement, its median length `unit`, and
+    the lengths `usual` (r,) in that unit, in order."""
+
+    spread: ShrunkCovariance
+    unit: float
+    usual: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, moved: NDArray[np.float32]) -> Season:
+        """Learn it from the movement (r, d) of places that did not change.
+
+        The covariance is shrunk halfway towards the average variance, so that directions in which the
+        reference hardly moved do not dominate, and fewer places than values are enough.
+        """
+        if moved.var(axis=0).mean() < 1e-12:
+            raise TableError("All places of the reference moved alike: give two tables of different dates.")
+        spread = ShrunkCovariance(shrinkage=0.5).fit(moved)
+        lengths = np.sort(_lengths(spread, moved))
+        unit = max(float(np.median(lengths)), 1e-6)
+        return cls(spread, unit, lengths / np.float32(unit))
+
+    def beyond(self, moved: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return how far movements (m, d) lie beyond the season, 1 for the median reference place."""
+        return _lengths(self.spread, moved) / np.float32(self.unit)
+
+
+def _lengths(spread: ShrunkCovariance, moved: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the Mahalanobis length (m,) of movements (m, d)."""
+    return np.sqrt(spread.mahalanobis(moved)).astype(np.float32)
 
 
 def dates_of(table: EmbeddingTable) -> tuple[str, ...]:
@@ -105,7 +143,7 @@ def _pairs(before: EmbeddingTable, after: EmbeddingTable) -> SamePlaces:
 
 
 def _require_same_recipe(one: EmbeddingTable, two: EmbeddingTable) -> None:
-    message = mixture(pa.concat_tables([each.columns.select(list(RECIPE)) for each in (one, two)]))
+    message = mixture(join_recipes([one.recipes, two.recipes]))
     if message:
         raise TableError(f"{one.name} and {two.name} cannot be compared. {message}")
 

@@ -24,13 +24,14 @@ class Clusters:
     """Clusters of rows, the largest first: `labels` (n,) int32 in 0..k-1, -1 without a usable vector.
 
     `representatives` are (k, up to r) rows closest to each centre, most central first; `silhouette` is given
-    per k that was tried.
+    per k that was tried. `fitted` is the number of rows that the centres were fitted on.
     """
 
     k: int
     labels: NDArray[np.int32]
     representatives: tuple[tuple[int, ...], ...]
     silhouette: dict[int, float]
+    fitted: int
 
 
 def cluster(
@@ -46,25 +47,29 @@ def cluster(
     if len(usable) < 3 and k is None:
         raise SearchError("Grouping needs at least three rows with vectors: embed more places.")
     axes = principal_axes(table, min(AXES, table.dim))
-    points = np.concatenate(
-        [axes.apply(table.unit_rows(usable[s : s + BLOCK_ROWS])) for s in range(0, len(usable), BLOCK_ROWS)]
-    )
-    generator = np.random.default_rng(seed)
-    sample = (
-        points
-        if len(points) <= FIT_ROWS
-        else points[np.sort(generator.choice(len(points), FIT_ROWS, replace=False))]
-    )
+    chosen = usable
+    if len(usable) > FIT_ROWS:
+        at = np.random.default_rng(seed).choice(len(usable), FIT_ROWS, replace=False)
+        chosen = usable[np.sort(at)]
+    sample = axes.apply(table.unit_rows(chosen))
     tried = {} if k else _silhouettes(sample, seed)
     count = k or max(tried, key=lambda c: (tried[c], -c))
     model = KMeans(count, n_init=4, random_state=seed).fit(sample)  # pyright: ignore[reportArgumentType]
-    clusters, distance = model.predict(points), model.transform(points)
-    order = np.argsort(-np.bincount(clusters, minlength=count), kind="stable")
-    rank = np.argsort(order)
-    labels = np.full(len(table), -1, np.int32)
-    labels[usable] = rank[clusters]
-    typical = tuple(_closest(usable, clusters == c, distance[:, c], representatives) for c in order)
-    return Clusters(count, labels, typical, tried)
+    nearest = np.full(len(table), -1, np.int32)
+    typical = [_Typical(representatives) for _ in range(count)]
+    for start in range(0, len(table), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        rows = start + np.flatnonzero(table.stored.usable[block])
+        if not len(rows):
+            continue
+        distance = model.transform(axes.of_rows(table, block)[rows - start])
+        nearest[rows] = distance.argmin(axis=1)
+        for number, one in enumerate(typical):
+            inside = nearest[rows] == number
+            one.add(rows[inside], distance[inside, number])
+    order = np.argsort(-np.bincount(nearest[usable], minlength=count), kind="stable")
+    rank = np.append(np.argsort(order), -1).astype(np.int32)
+    return Clusters(count, rank[nearest], tuple(typical[c].rows() for c in order), tried, len(chosen))
 
 
 def _silhouettes(sample: NDArray[np.float32], seed: int) -> dict[int, float]:
@@ -79,9 +84,17 @@ def _silhouettes(sample: NDArray[np.float32], seed: int) -> dict[int, float]:
     return scores or {1: 0.0}
 
 
-def _closest(
-    rows: NDArray[np.int64], inside: NDArray[np.bool_], distance: NDArray[np.floating], count: int
-) -> tuple[int, ...]:
-    members = np.flatnonzero(inside)
-    nearest = members[np.argsort(distance[members], kind="stable")[:count]]
-    return tuple(int(row) for row in rows[nearest])
+class _Typical:
+    """The rows closest to a centre, of rows that come in blocks."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._rows, self._distance = count, np.empty(0, np.int64), np.empty(0)
+
+    def add(self, rows: NDArray[np.int64], distance: NDArray[np.floating]) -> None:
+        rows, distance = np.append(self._rows, rows), np.append(self._distance, distance)
+        order = np.argsort(distance, kind="stable")[: self._count]
+        self._rows, self._distance = rows[order], distance[order]
+
+    def rows(self) -> tuple[int, ...]:
+        """The rows found, closest first."""
+        return tuple(self._rows.tolist())

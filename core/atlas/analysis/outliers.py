@@ -12,6 +12,9 @@ from ..errors import SearchError
 from ..search.neighbors import BLOCK_ROWS, require_count
 from ..store.table import EmbeddingTable
 
+MOST_PAIRS, LEAST_SAMPLE = 8_000_000_000, 500
+"""Pairs of a row and a row of the sample that are compared at most, unless the sample becomes too small."""
+
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
@@ -53,12 +56,14 @@ def outliers_by_density(
 ) -> Outliers:
     """Rank rows by the cosine distance to their n-th nearest neighbour (Ramaswamy, Rastogi and Shim 2000).
 
-    In tables of more than `sample` rows, neighbours are searched in a seeded sample of that size.
+    In tables of more than `sample` rows, neighbours are searched in a seeded sample of that size, or of a
+    smaller one in tables of more than a million rows, so that the time stays within minutes.
     """
     table.require_one_model()
     usable = np.flatnonzero(table.stored.usable)
     if len(usable) < 3:
         raise SearchError("Density needs at least three rows with vectors: embed more places.")
+    sample = min(sample, max(LEAST_SAMPLE, MOST_PAIRS // len(usable)))
     reference = (
         usable
         if len(usable) <= sample
@@ -75,7 +80,8 @@ def outliers_by_density(
         own = np.flatnonzero(reference[at] == rows)
         cosines[own, at[own]] = -np.inf  # a row is not its own neighbour
         score[rows] = 1 - np.partition(cosines, -nth, axis=1)[:, -nth]
-    return _ranked(score, k, f"cosine distance to the {nth}th nearest neighbour")
+    among = f" in a sample of {len(reference):,} rows" if len(reference) < len(usable) else ""
+    return _ranked(score, k, f"cosine distance to the {nth}th nearest neighbour{among}")
 
 
 def _robust(values: NDArray[np.float64]) -> NDArray[np.float64]:

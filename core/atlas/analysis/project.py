@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SearchError
+from ..search.kernels import coordinates
 from ..search.neighbors import BLOCK_ROWS, SAME, nearest_many
 from ..store.derived import derived_path, store
 from ..store.table import EmbeddingTable
@@ -51,6 +52,16 @@ class Axes:
         """Return the (m, c) coordinates of (m, d) unit vectors."""
         return np.asarray((units - self.mean) @ self.components.T, np.float32)
 
+    def of_rows(
+        self, table: EmbeddingTable, rows: slice | NDArray[np.int64] = slice(None)
+    ) -> NDArray[np.float32]:
+        """Return the (m, c) coordinates of rows of a table, NaN without a usable vector."""
+        stored = table.stored
+        found = coordinates(stored.values[rows], stored.inverse_norm[rows], self.components)
+        found -= self.components @ self.mean
+        found[~stored.usable[rows]] = np.nan
+        return found
+
 
 @dataclass(frozen=True, eq=False)
 class Projection:
@@ -63,6 +74,9 @@ class Projection:
 
 _AXES: WeakKeyDictionary[EmbeddingTable, Axes] = WeakKeyDictionary()
 """The axes of open tables, d x d x 4 bytes each, freed with their table."""
+
+
+_STRETCHES: WeakKeyDictionary[EmbeddingTable, NDArray[np.float32]] = WeakKeyDictionary()
 
 
 def principal_axes(table: EmbeddingTable, count: int = 2) -> Axes:
@@ -81,8 +95,17 @@ def principal_axes(table: EmbeddingTable, count: int = 2) -> Axes:
     return Axes(axes.mean, axes.components[:count], axes.explained[:count])
 
 
+def fit_note(table: EmbeddingTable) -> str:
+    """Say how many rows the axes were fitted on; empty if on all of them."""
+    count = int(np.count_nonzero(table.stored.usable))
+    if count <= AXES_ROWS:
+        return ""
+    return f"The axes of the projection were fitted on a random {AXES_ROWS:,} of the {count:,} rows."
+
+
 def _all_axes(table: EmbeddingTable, usable: NDArray[np.int64]) -> Axes:
-    """Compute all axes in one pass over the vectors, from the (d, d) covariance summed block by block."""
+    """Compute all axes from the (d, d) covariance of at most AXES_ROWS rows, summed block by block."""
+    usable = _sampled(usable, AXES_ROWS, seed=0)
     total, square = np.zeros(table.dim), np.zeros((table.dim, table.dim))
     for start in range(0, len(usable), BLOCK_ROWS):
         block = table.unit_rows(usable[start : start + BLOCK_ROWS])
@@ -101,6 +124,12 @@ def _all_axes(table: EmbeddingTable, usable: NDArray[np.int64]) -> Axes:
     return axes
 
 
+AXES_ROWS = 200_000
+"""Larger tables have their principal axes fitted on a seeded sample of this many rows."""
+
+UMAP_ROWS = 1_000_000
+"""UMAP places a few hundred rows a second, so larger tables are refused."""
+
 MOST_EXTRA_BYTES = 2**20
 """Most bytes of a stored projection beside two coordinates per row; larger files are rejected."""
 
@@ -113,11 +142,10 @@ def project(table: EmbeddingTable, spec: ProjectionSpec = ProjectionSpec()) -> P
         return Projection(spec, *stored)
     if spec.kind == "pca":
         axes = principal_axes(table)
-        xy, explained = _apply(table, axes.apply), axes.explained
+        xy, explained = axes.of_rows(table), axes.explained
     else:
         umap = _fit_umap(table, spec)
-        sample = _sample_rows(table, spec), np.asarray(umap.embedding_, np.float32)
-        xy, explained = _apply(table, umap.transform, sample), np.zeros(0, np.float32)
+        xy, explained = _apply_umap(table, umap, _sample_rows(table, spec)), np.zeros(0, np.float32)
     if path is not None:
         store(path, lambda part: _save(part, xy, explained))
     return Projection(spec, xy, explained)
@@ -159,45 +187,51 @@ def _matching_rows(table: EmbeddingTable, vectors: NDArray[np.float32]) -> NDArr
     return rows
 
 
-def colours(table: EmbeddingTable) -> NDArray[np.uint8]:
+def colours(table: EmbeddingTable, rows: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
     """Return (n, 3) calm colours of the first three principal axes; similar vectors have similar colours.
 
-    Each axis is stretched between its 2nd and 98th percentile; the first two give the hue, the third the
-    lightness, in OKLab (`calm_colours`). Rows without a usable vector are grey.
+    `rows` gives the colours of these rows only. Each axis is stretched between its 2nd and 98th percentile;
+    the first two give the hue, the third the lightness, in OKLab (`calm_colours`). Rows without a usable
+    vector are grey.
     """
-    values = _apply(table, principal_axes(table, 3).apply)
-    shown = values[table.stored.usable]
-    low, high = np.percentile(shown, [2, 98], axis=0)
+    low, high = _stretch(table)
+    values = principal_axes(table, 3).of_rows(table, slice(None) if rows is None else rows)
     share = (values - low) / np.maximum(high - low, 1e-12)
     rgb = calm_colours(np.nan_to_num(2 * share - 1))
     rgb[~np.isfinite(values).all(axis=1)] = 128
     return rgb
 
 
-def _apply(
-    table: EmbeddingTable, apply: Any, known: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
-) -> NDArray[np.float32]:
-    """Apply a projection to every usable row, block by block; `known` rows with coordinates are skipped."""
-    usable = np.flatnonzero(table.stored.usable)
-    todo = usable if known is None else np.setdiff1d(usable, known[0], assume_unique=True)
-    xy: NDArray[np.float32] | None = None
-    if known is not None:
-        xy = np.full((len(table), known[1].shape[1]), np.nan, np.float32)
-        xy[known[0]] = known[1]
+def _stretch(table: EmbeddingTable) -> NDArray[np.float32]:
+    """Return the 2nd and 98th percentile (2, 3) of the first three axes, of at most AXES_ROWS rows."""
+    found = _STRETCHES.get(table)
+    if found is None:
+        sample = _sampled(np.flatnonzero(table.stored.usable), AXES_ROWS, seed=0)
+        values = principal_axes(table, 3).of_rows(table, sample)
+        found = _STRETCHES[table] = np.percentile(values, [2, 98], axis=0).astype(np.float32)
+    return found
+
+
+def _apply_umap(table: EmbeddingTable, umap: Any, sample: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Place every usable row, block by block; those of the sample have their fitted coordinates."""
+    xy = np.full((len(table), 2), np.nan, np.float32)
+    xy[sample] = umap.embedding_
+    todo = np.setdiff1d(np.flatnonzero(table.stored.usable), sample, assume_unique=True)
     for start in range(0, len(todo), BLOCK_ROWS):
         rows = todo[start : start + BLOCK_ROWS]
-        values = apply(table.unit_rows(rows))
-        if xy is None:
-            xy = np.full((len(table), values.shape[1]), np.nan, np.float32)
-        xy[rows] = values
-    return xy if xy is not None else np.full((len(table), 2), np.nan, np.float32)
+        xy[rows] = umap.transform(table.unit_rows(rows))
+    return xy
+
+
+def _sampled(rows: NDArray[np.int64], count: int, *, seed: int) -> NDArray[np.int64]:
+    """Return at most `count` rows, ascending, drawn at random with a seed."""
+    if len(rows) <= count:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
 
 
 def _sample_rows(table: EmbeddingTable, spec: ProjectionSpec) -> NDArray[np.int64]:
-    usable = np.flatnonzero(table.stored.usable)
-    if len(usable) <= spec.sample:
-        return usable
-    return np.sort(np.random.default_rng(spec.seed).choice(usable, spec.sample, replace=False))
+    return _sampled(np.flatnonzero(table.stored.usable), spec.sample, seed=spec.seed)
 
 
 @lru_cache(maxsize=4)
@@ -205,6 +239,10 @@ def _fit_umap(table: EmbeddingTable, spec: ProjectionSpec) -> Any:
     """Fit UMAP on a table's sample; repeatable on one machine."""
     from umap import UMAP  # late, because it compiles for seconds
 
+    if len(table) > UMAP_ROWS:
+        raise SearchError(
+            f"UMAP would take hours for {len(table):,} rows: use PCA, or keep at most {UMAP_ROWS:,} rows."
+        )
     rows = _sample_rows(table, spec)
     if len(rows) <= 3:
         raise SearchError("UMAP needs at least four rows with vectors: use PCA, or embed more places.")

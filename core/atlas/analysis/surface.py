@@ -18,10 +18,10 @@ MAX_SCALES = 8
 HALF_DIAGONAL = 0.5**0.5
 
 
-def tile_sides(table: EmbeddingTable) -> NDArray[np.float64]:
-    """Return the side of each row's tile in metres (n,), 0 where unknown."""
+def tile_sides(table: EmbeddingTable, rows: slice = slice(None)) -> NDArray[np.float64]:
+    """Return the side of the tile of each row (n,), or of some, in metres; 0 where unknown."""
     columns = table.columns
-    gsd_m, size_px = (columns[name].to_numpy().astype(np.float64) for name in ("gsd_m", "image_size"))
+    gsd_m, size_px = (columns[name].to_numpy()[rows].astype(np.float64) for name in ("gsd_m", "image_size"))
     return np.nan_to_num(gsd_m * size_px, nan=0.0)
 
 

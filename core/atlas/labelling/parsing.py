@@ -34,7 +34,8 @@ def parse(source: bytes | str, name: str, column: str, kind: str, region: str, c
 
     os.environ["CPL_VSIL_CURL_ALLOWED_FILENAME"] = "none"  # a file may name others: nothing is fetched
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    frame = _frame(data, name, crs)
+    problems: list[str] = []
+    frame = _frame(data, name, crs, problems)
     if len(frame) > MOST_FEATURES:
         raise LabelError(
             f"{name} holds {len(frame):,} features, more than {MOST_FEATURES:,}: split it, or crop it."
@@ -43,7 +44,6 @@ def parse(source: bytes | str, name: str, column: str, kind: str, region: str, c
     if not len(frame):
         raise LabelError(f"{name} holds no features: export it again.")
     chosen = _column(frame, name, column)
-    problems: list[str] = []
     values, classes = _values(frame[chosen], name, chosen, kind)
     shapes, keep = _shapes(frame, name, values, problems)
     regions, region_names = _regions(frame, name, region)
@@ -65,18 +65,18 @@ def parse(source: bytes | str, name: str, column: str, kind: str, region: str, c
     }
 
 
-def _frame(data: bytes, name: str, crs: str) -> Any:
+def _frame(data: bytes, name: str, crs: str, problems: list[str]) -> Any:
     """Open the file as a GeoDataFrame, by its content."""
     try:
         if data[:4] == b"PAR1":
-            return _with_crs(_parquet(data, name, crs), name, crs)
+            return _with_crs(_parquet(data, name), name, crs, problems)
         if data[:16] == b"SQLite format 3\0" and data[68:72] in (b"GPKG", b"GP10", b"GP11"):
-            return _with_crs(_by_gdal(data), name, crs)
+            return _with_crs(_by_gdal(data), name, crs, problems)
         if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
-            return _with_crs(_by_gdal(data), name, crs)
+            return _with_crs(_by_gdal(data), name, crs, problems)
         if _is_text(data):
             _limit_columns(data.lstrip().partition(b"\n")[0].count(b",") + 1, name)
-            return _with_crs(_from_columns(pd.read_csv(io.BytesIO(data)), name, crs), name, crs)
+            return _with_crs(_from_columns(pd.read_csv(io.BytesIO(data)), name), name, crs, problems)
     except LabelError:
         raise
     except MemoryError:
@@ -99,7 +99,7 @@ def _by_gdal(data: bytes) -> Any:
     return pyogrio.read_dataframe(io.BytesIO(data), max_features=MOST_FEATURES + 1)
 
 
-def _parquet(data: bytes, name: str, crs: str) -> Any:
+def _parquet(data: bytes, name: str) -> Any:
     import geopandas as gpd
     import pyarrow.parquet as pq
 
@@ -111,10 +111,10 @@ def _parquet(data: bytes, name: str, crs: str) -> Any:
         json.loads((metadata.metadata or {})[b"geo"])
         file: Any = io.BytesIO(data)
         return gpd.read_parquet(file)
-    return _from_columns(pq.read_table(io.BytesIO(data)).to_pandas(), name, crs)
+    return _from_columns(pq.read_table(io.BytesIO(data)).to_pandas(), name)
 
 
-def _from_columns(frame: Any, name: str, crs: str) -> Any:
+def _from_columns(frame: Any, name: str) -> Any:
     """Make points of longitude and latitude (or x and y with a CRS), or shapes of a column of WKT."""
     import geopandas as gpd
 
@@ -126,7 +126,7 @@ def _from_columns(frame: Any, name: str, crs: str) -> Any:
     wkt, lon, lat, x, y = (find(names) for names in (WKT, LON, LAT, X, Y))
     if lon is not None and lat is not None:
         points = gpd.points_from_xy(pd.to_numeric(frame[lon]), pd.to_numeric(frame[lat]))
-        return gpd.GeoDataFrame(frame.drop(columns=[lon, lat]), geometry=points, crs=crs or "EPSG:4326")
+        return gpd.GeoDataFrame(frame.drop(columns=[lon, lat]), geometry=points, crs="EPSG:4326")
     if wkt is not None:
         shapes = shapely.from_wkt(frame[wkt].astype("string").to_numpy(object), on_invalid="ignore")
         return gpd.GeoDataFrame(frame.drop(columns=[wkt]), geometry=shapes)
@@ -139,31 +139,35 @@ def _from_columns(frame: Any, name: str, crs: str) -> Any:
     )
 
 
-def _with_crs(frame: Any, name: str, crs: str) -> Any:
-    """Return the features in WGS84 degrees."""
+def _with_crs(frame: Any, name: str, crs: str, problems: list[str]) -> Any:
+    """Return the features in WGS84 degrees; `crs`, if given, replaces what the file states."""
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 
     if not hasattr(frame, "geometry") or "geometry" not in getattr(frame, "columns", ()):
         raise LabelError(f"{name} holds no shapes: export it with its points or polygons.")
-    if frame.crs is None:
-        if not crs:
-            raise LabelError(
-                f"{name} does not state its coordinate system (CRS): name it, for example EPSG:4326 for "
-                "longitude and latitude."
-            )
+    stated = frame.crs
+    if stated is None and not crs:
+        raise LabelError(
+            f"{name} does not state its coordinate system (CRS): name it, for example EPSG:4326 for "
+            "longitude and latitude."
+        )
+    if crs:
         try:
-            frame = frame.set_crs(CRS.from_user_input(crs))
+            given = CRS.from_user_input(crs)
         except CRSError:
             raise LabelError(
                 f"{crs!r:.60} is not a coordinate system: write it like EPSG:4326 or EPSG:32633."
             ) from None
+        frame = frame.set_crs(given, allow_override=True)
+        if stated is not None and not given.equals(stated, ignore_axis_order=True):
+            problems.append(f"Coordinates are read as {crs:.60}; the file itself says {stated.name}.")
     frame = frame.to_crs("EPSG:4326")
     west, south, east, north = frame.total_bounds
     if west < -360 or east > 360 or south < -90.001 or north > 90.001:
         raise LabelError(
             f"The coordinates of {name} reach from {west:g}, {south:g} to {east:g}, {north:g}, which are not "
-            "degrees: the file states the wrong CRS, or longitude and latitude are swapped."
+            "degrees: name their coordinate system, for example EPSG:32633, or swap longitude and latitude."
         )
     return frame
 

@@ -26,8 +26,8 @@ class LabelColumns:
     """Which columns of a label file to use; "" chooses by name or by the only candidate.
 
     `column` holds the labels, `region` (optional) the region of each label for leave-one-region-out
-    validation. `kind` "" takes text and integers for classes and other numbers for numbers. `crs` is used
-    where the file states none.
+    validation. `kind` "" takes text and integers for classes and other numbers for numbers. `crs`
+    replaces what the file states, if anything.
     """
 
     column: str = ""

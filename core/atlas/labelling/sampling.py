@@ -167,9 +167,9 @@ def _majority(
         classes, values = _with_background(table, labels, spec, values, total <= TOUCH)
     rows = np.flatnonzero(np.isfinite(values))
     if not len(rows):
-        raise LabelError(
-            f"No label covers {spec.min_share:.0%} of any tile: use a smaller share, or smaller tiles."
-        )
+        message = f"No label covers {spec.min_share:.0%} of any tile: use a smaller share, or smaller tiles."
+        repaired = (problem for problem in labels.problems if "repaired" in problem)
+        raise LabelError(" ".join([message, *repaired]))
     return _finished(labels, rows, values[rows], region[rows], classes, labels.kind, labels.column, problems)
 
 

@@ -23,8 +23,11 @@ _EPILOG = """examples:
   python -m core change stac:https://.../old.json stac:https://.../new.json --online --gsd-m 40 --out changes
   python -m core change tables/all --dates 2019-06-01 2024-01-15                    two dates of one table
   python -m core change tables/june tables/january --reference tables/june_before tables/january_before
+  python -m core change scene_2019.tif scene_2024.tif --gsd-m 10 --season --out changes
 
-A reference is a pair of the same two seasons between which nothing changed: its mean change is subtracted.
+Scores are cosine distances. With a reference they say how far a place moved beyond the season, 1 for its
+median place. The reference is two tables of the same seasons between which nothing changed, or with --season
+the scenes themselves.
 `core scenes` lists stac: addresses of satellite scenes; take two of the same tile of the satellite's grid.
 DIR then holds change.parquet (GeoParquet), change.tif (COG), report.json and, for scenes, both tables."""
 
@@ -48,6 +51,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--out", type=Path, metavar="DIR", help="folder for the map (required for rasters)")
     add("--dates", nargs=2, metavar=("BEFORE", "AFTER"), help="days as YYYY-MM-DD (default: first and last)")
     add("--reference", nargs=2, metavar=("BEFORE", "AFTER"), help="two tables without change between them")
+    add(
+        "--season",
+        action="store_true",
+        help="take the scenes themselves for the reference, where most of the ground is unchanged",
+    )
     add("--top", type=int, default=10, metavar="N", help="most changed places to list (default: 10)")
     add("--model", metavar="NAME", help="for rasters: the model (default: the default embedding model)")
     add("--gsd-m", type=float, metavar="G", help="for rasters: metres per pixel (default: the raster's own)")
@@ -68,8 +76,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.top < 0:
         raise UsageError("--top must be 0 or more.")
+    if args.season and args.reference is not None:
+        raise UsageError("--season makes the scenes themselves the reference: leave out --reference.")
     before, after = _both(args)
-    reference = None
+    reference = (before, after) if args.season else None
     if args.reference is not None:
         reference = open_table(args.reference[0]), open_table(args.reference[1])
     found = change(before, after, reference=reference)

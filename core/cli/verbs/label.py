@@ -49,7 +49,12 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("labels and tiles").add_argument
     add("--column", default="", metavar="NAME", help="column that holds the labels")
     add("--as", dest="kind", choices=("class", "number"), default="", help="what the column holds")
-    add("--crs", default="", metavar="CRS", help="coordinate system of a file that states none: EPSG:32633")
+    add(
+        "--crs",
+        default="",
+        metavar="CRS",
+        help="coordinate system, where the file states none or a wrong one",
+    )
     add(
         "--rule",
         choices=("majority", "share"),

@@ -62,6 +62,23 @@ def test_a_reference_pair_removes_the_season():
     assert np.median(corrected.percentile[~is_changed]) < 0.8
 
 
+def test_mostly_unchanged_ground_is_its_own_reference():
+    """A network that sees the season in a few directions, strongly and at some places more than at others."""
+    generator = np.random.default_rng(6)
+    season = np.zeros((COUNT, WIDTH))
+    season[:, :3] = generator.normal(2, 4, (COUNT, 3))
+    before, after = table(BASE, "june"), table(noisy(with_change(BASE), 7) + season, "january")
+    plain, corrected = change(before, after), change(before, after, reference=(before, after))
+
+    def found(scored):
+        return np.isin(scored.before[scored.most_changed(len(CHANGED))], CHANGED).mean()
+
+    assert found(corrected) >= 0.9 > found(plain)
+    assert np.median(corrected.score) == pytest.approx(1, abs=1e-3)
+    with pytest.raises(TableError, match="All places of the reference moved alike"):
+        change(before, after, reference=(before, before))
+
+
 def test_two_dates_of_one_table():
     days = [
         datetime.datetime(2019, 6, 1, tzinfo=datetime.UTC),

@@ -8,6 +8,7 @@ from core.atlas import EmbeddingTable, SearchError
 from core.atlas.analysis.cluster import cluster
 from core.atlas.analysis.label import Marks, expected_calibration_error, fit, suggest, variety
 from core.atlas.analysis.outliers import outliers_by_density, outliers_by_loss
+from core.atlas.analysis.project import Axes
 from core.atlas.search.neighbors import example_query, similarities
 
 
@@ -28,6 +29,33 @@ def test_asking_for_too_many_groups(rows):
     with pytest.raises(SearchError, match="cannot make 9 groups"):
         cluster(EmbeddingTable.from_rows(rows(n=4)), 9)
     assert cluster(EmbeddingTable.from_rows(rows(n=40)), 3).k == 3
+
+
+def test_clusters_do_not_depend_on_the_blocks_in_which_rows_are_read(rows, monkeypatch):
+    vectors = rows(n=400, groups=5)
+    whole = cluster(EmbeddingTable.from_rows(vectors), 5)
+    read = []
+    monkeypatch.setattr("core.atlas.analysis.cluster.BLOCK_ROWS", 64)
+    monkeypatch.setattr(
+        Axes, "of_rows", lambda *a, work=Axes.of_rows: read.append(len(found := work(*a))) or found
+    )
+    found = cluster(EmbeddingTable.from_rows(vectors), 5)
+    assert max(read) == 64, "no more rows are held at a time"
+    np.testing.assert_array_equal(found.labels, whole.labels)
+    assert found.representatives == whole.representatives
+    assert found.fitted == 400
+    monkeypatch.setattr("core.atlas.analysis.cluster.FIT_ROWS", 100)
+    sampled = cluster(EmbeddingTable.from_rows(vectors), 5)
+    assert sampled.fitted == 100
+    np.testing.assert_array_equal(np.bincount(sampled.labels), np.full(5, 80))
+
+
+def test_outliers_of_a_large_table_are_found_in_a_stated_sample(rows, monkeypatch):
+    table = EmbeddingTable.from_rows(rows(n=400))
+    assert "sample" not in outliers_by_density(table).meaning
+    monkeypatch.setattr("core.atlas.analysis.outliers.MOST_PAIRS", 400 * 50)
+    monkeypatch.setattr("core.atlas.analysis.outliers.LEAST_SAMPLE", 20)
+    assert "in a sample of 50 rows" in outliers_by_density(table).meaning
 
 
 def test_outliers_by_loss(rows):

@@ -5,7 +5,15 @@ import pytest
 from sklearn.decomposition import PCA
 
 from core.atlas import EmbeddingTable, SearchError, TableInfo, open_table
-from core.atlas.analysis.project import ProjectionSpec, _all_axes, colours, place, principal_axes, project
+from core.atlas.analysis.project import (
+    ProjectionSpec,
+    _all_axes,
+    colours,
+    fit_note,
+    place,
+    principal_axes,
+    project,
+)
 from core.atlas.store.shards import write_table
 
 
@@ -102,3 +110,28 @@ def test_umap_is_seeded_and_places_new_rows(rows):
     assert not np.isin(new[:4], first).any()
     new = new[:4]
     assert np.linalg.norm(new[:, None] - groups[None], axis=2).argmin(axis=1).tolist() == [0, 1, 2, 3]
+
+
+def test_a_large_table_has_its_axes_fitted_on_a_stated_sample(rows, monkeypatch):
+    exact = principal_axes(EmbeddingTable.from_rows(rows(n=900)))
+    assert fit_note(EmbeddingTable.from_rows(rows(n=900))) == ""
+    monkeypatch.setattr("core.atlas.analysis.project.AXES_ROWS", 300)
+    table = EmbeddingTable.from_rows(rows(n=900))
+    note = fit_note(table)
+    assert "300 of the 900 rows" in note
+    found = principal_axes(table)
+    assert not np.array_equal(found.components, exact.components)
+    assert (np.abs((found.components * exact.components).sum(axis=1)) > 0.98).all()
+    np.testing.assert_array_equal(project(table).xy, found.of_rows(table))
+
+
+def test_some_rows_have_the_colours_that_they_have_among_all(rows):
+    table = EmbeddingTable.from_rows(rows(n=300))
+    some = np.array([7, 41, 299])
+    np.testing.assert_array_equal(colours(table, some), colours(table)[some])
+
+
+def test_umap_of_a_table_that_would_take_hours_is_refused(rows, monkeypatch):
+    monkeypatch.setattr("core.atlas.analysis.project.UMAP_ROWS", 100)
+    with pytest.raises(SearchError, match="use PCA"):
+        project(EmbeddingTable.from_rows(rows(n=101)), ProjectionSpec("umap"))

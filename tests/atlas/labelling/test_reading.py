@@ -67,8 +67,20 @@ def test_a_file_without_crs_asks_for_one(tmp_path):
 
 def test_metres_taken_for_degrees_are_noticed():
     text = pd.DataFrame({"lon": [5e5, 5e5], "lat": [5e6, 5e6], "class": ["a", "b"]}).to_csv().encode()
-    with pytest.raises(LabelError, match="not degrees"):
+    with pytest.raises(LabelError, match="not degrees: name"):
         parse(text)
+
+
+def test_a_given_crs_replaces_a_missing_or_wrong_one():
+    """GeoJSON states no CRS and then means degrees, but Python and R also write it in metres."""
+    metres = geojson((shapely.box(5e5, 5e6, 5.1e5, 5.01e6), "a"), (shapely.Point(5e5, 5e6), "b"))
+    with pytest.raises(LabelError, match="name their coordinate system"):
+        parse(metres)
+    found = parse(metres, crs="EPSG:32632")
+    assert found["problems"][0] == "Coordinates are read as EPSG:32632; the file itself says WGS 84."
+    centre = shapely.from_wkb(found["wkb"][: found["lengths"][0]]).centroid
+    assert (centre.x, centre.y) == pytest.approx((9.064, 45.198), abs=0.01)
+    assert not parse(geojson((SQUARE, "a"), (SQUARE, "b")), crs="EPSG:4326")["problems"]
 
 
 def test_invalid_polygons_are_repaired_and_reported():

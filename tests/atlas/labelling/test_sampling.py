@@ -1,5 +1,7 @@
 """Labels on tiles: majority, shares, distances, overlaps, and labels elsewhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -45,6 +47,9 @@ def test_tiles_that_are_hardly_covered_get_no_label(grid):
     assert found.rows.tolist() == [5, 9] and "1 tiles are left out" in " ".join(found.problems)
     lower = sample(grid, labels(shapes, [0, 0, 1]), SamplingSpec(min_share=0.3))
     assert lower.rows.tolist() == [0, 5, 9]
+    small = replace(labels(shapes[:1], [0]), problems=("1 polygon was invalid and repaired.",))
+    with pytest.raises(LabelError, match=r"No label covers 50% .*\. 1 polygon was invalid and repaired"):
+        sample(grid, small)
 
 
 def test_shares_are_numbers_and_uncovered_tiles_count_as_zero(grid):

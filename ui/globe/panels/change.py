@@ -44,7 +44,7 @@ def draw(context: PanelContext) -> None:
         pair = _choose(context)
         if pair is None:
             return
-        found = _change(pair, _reference(context))
+        found = _change(pair, _reference(context, pair))
         rows = _rows_of_context(context, pair, found)
         score = _values(len(context.table), rows, found.score)
         _summary(pair, found)
@@ -117,15 +117,19 @@ def _shared(context: PanelContext, other: EmbeddingTable) -> int:
     )
 
 
-def _reference(context: PanelContext) -> tuple[EmbeddingTable, EmbeddingTable] | None:
-    """Let the user choose a pair of tables of the same two seasons without change between them."""
+def _reference(context: PanelContext, pair: Pair) -> tuple[EmbeddingTable, EmbeddingTable] | None:
+    """Let the user correct for the season: by this pair, or by one without change between its dates."""
     others = {context.name: context.table, **_others(context)}
+    if st.toggle(
+        "Most of the ground is unchanged",
+        key="change season",
+        help="Scores then say how far a place moved beyond what season and light did to all.",
+    ):
+        return pair.before, pair.after
     if len(others) < 3:
         return None
-    with st.expander("Subtract seasonal change", icon=":material/partly_cloudy_day:"):
-        st.caption(
-            "Two tables of the same seasons between which nothing changed: their mean change is subtracted."
-        )
+    with st.expander("Correct for the season by other tables", icon=":material/partly_cloudy_day:"):
+        st.caption("Two tables of the same seasons between which nothing changed.")
         first = st.selectbox("Reference, before", [NONE, *others], format_func=plain, key="change reference")
         second = st.selectbox(
             "Reference, after", [NONE, *others], format_func=plain, key="change reference after"
@@ -163,13 +167,13 @@ def _values(length: int, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _layer(score: np.ndarray, found: Change) -> Layer:
     top = float(np.quantile(found.score, 0.995))
-    note = "Cosine distance of the vectors of both dates; brighter changed more. Grey: not at both dates."
+    note = f"The {found.measure}; brighter changed more. Grey: not at both dates."
     return Layer("Change", values=score, palette=colour_map(HEAT), limits=(0.0, max(top, 1e-6)), note=note)
 
 
 def _summary(pair: Pair, found: Change) -> None:
     st.markdown(
-        f"**{len(found.score):,}** places of {plain(pair.name)}. The median cosine distance is "
+        f"**{len(found.score):,}** places of {plain(pair.name)}. The median {plain(found.measure)} is "
         f"**{np.median(found.score):.3f}**, the highest **{found.score.max():.3f}**."
     )
     if found.percentile is not None:
@@ -194,7 +198,9 @@ def _most_changed(context: PanelContext, pair: Pair, found: Change, rows: np.nda
     )
     st.markdown("## Before and after")
     compare(before, after, left_label="Before", right_label="After", max_width_px=360, key="change wipe")
-    st.caption(f"Cosine distance {found.score[chosen]:.3f}. Drag the line, or use the arrow keys.")
+    st.caption(
+        f"The {plain(found.measure)} is {found.score[chosen]:.3f}. Drag the line, or use the arrow keys."
+    )
     st.markdown("## Most changed")
     shown = [int(rows[at]) for at in order]
     clicked = api.picture_strip(context, shown, [f"{found.score[at]:.3f}" for at in order], key="change most")

@@ -41,7 +41,7 @@ def ask() -> tuple[Labels | None, str, LabelChoices]:
     crs = ""
     if file is not None:
         crs = st.text_input(
-            "Coordinate system, if the file states none",
+            "Coordinate system, if the file states none or a wrong one",
             placeholder="EPSG:4326",
             max_chars=40,
             key="label crs",
