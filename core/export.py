@@ -196,7 +196,7 @@ def training_animation(run: TrainingRun, kind: str = "gif", *, seconds: float = 
     """Return the previews of a training run as an animation, GIF or MP4, each shown for `seconds`.
 
     A picture shows the same tiles after more and more steps, with the PSNR over their hidden pixels. Long
-    runs are thinned out to MOST_FRAMES pictures; first and last stay. The comment of a GIF holds the spec of
+    runs are thinned out to MOST_FRAMES pictures; first and last stay. The file's comment holds the spec of
     the run. Raises ExportError, and RunError for a folder without a run.
     """
     _require_animation(kind, seconds)
@@ -220,7 +220,14 @@ def training_animation(run: TrainingRun, kind: str = "gif", *, seconds: float = 
 
 
 def _animated(frames: Sequence[Pixels], kind: str, seconds: float, comment: str) -> bytes:
-    return mp4(frames, seconds) if kind == "mp4" else gif(frames, seconds, comment)
+    if kind == "gif":
+        return gif(frames, seconds, comment)
+    try:
+        return mp4(frames, seconds, comment)
+    except ImportError as error:
+        raise ExportError(
+            "An MP4 needs imageio-ffmpeg: run `pip install imageio-ffmpeg`, or choose gif."
+        ) from error
 
 
 def _require_animation(kind: str, seconds: float) -> None:

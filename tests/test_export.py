@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 
@@ -114,19 +115,30 @@ def test_pdffonts_finds_every_font_embedded(made, verdict, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("ffprobe"), reason="no ffprobe: install ffmpeg")
-@pytest.mark.parametrize(("kind", "codec"), [("gif", "gif"), ("mp4", "vp9")])
+@pytest.mark.parametrize(("kind", "codec"), [("gif", "gif"), ("mp4", "h264")])
 def test_ffprobe_reads_every_frame(small_scale_mae, tmp_path, kind, codec):
     steps = [reconstruct(small_scale_mae, plain_tile(64), MaskSpec(ratio=ratio)) for ratio in (0.2, 0.5, 0.8)]
     path = tmp_path / f"series.{kind}"
     path.write_bytes(animation(steps, kind, seconds=0.5))
-    asked = "stream=codec_name,width,height,nb_read_frames,avg_frame_rate"
+    asked = "stream=codec_name,width,height,nb_read_frames,avg_frame_rate,pix_fmt:format_tags=comment"
     words = ["ffprobe", "-v", "error", "-count_frames", "-show_entries", asked, "-of", "json", str(path)]
     found = subprocess.run(words, capture_output=True, text=True, check=True)
     assert found.stderr == ""
-    [stream] = json.loads(found.stdout)["streams"]
+    read = json.loads(found.stdout)
+    [stream] = read["streams"]
     assert (stream["codec_name"], stream["avg_frame_rate"]) == (codec, "2/1")
     assert (stream["width"], stream["height"]) == (960, 340)
     assert stream["nb_read_frames"] == "3"
+    if kind == "mp4":  # what QuickTime and PowerPoint play
+        assert stream["pix_fmt"] == "yuv420p"
+        recipes = json.loads(read["format"]["tags"]["comment"])
+        assert [recipe["mask"] for recipe in recipes] == ["random-20-s0", "random-50-s0", "random-80-s0"]
+
+
+def test_an_mp4_without_its_encoder_is_refused(training_run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(ExportError, match="pip install imageio-ffmpeg`, or choose gif"):
+        training_animation(training_run, "mp4")
 
 
 def test_latex_code_escapes_its_caption(made, verdict):

@@ -30,8 +30,9 @@ NOT_NEEDED = {
     "hf_xet": "faster transfers from the Hugging Face hub",
     "pydeck": "maps of st.pydeck_chart, which the app does not use",
     "widgetsnbextension": "widgets in Jupyter notebooks",
+    "imageio_ffmpeg": "exports as MP4, for which the app then offers GIF; 68 MB",
 }
-"""Locked packages that the app never imports, and what they are for. The pack leaves them out."""
+"""Locked packages without which the app runs, and what they are for. The pack leaves them out."""
 LEFT_OUT = ("tests", "benchmarks", "frontend", ".ci", ".github", "docs/pictures", "notebooks/0*.ipynb")
 """Files of the checkout that running and teaching do not need."""
 LARGEST = 12

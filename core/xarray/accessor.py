@@ -30,6 +30,7 @@ from .georeference import (
     coordinates,
     georeference,
     nodata_of,
+    require_pixels,
     rgb_of,
 )
 from .tiles import EmbeddingWork, Feeding, ReconstructionWork, read_raw
@@ -70,7 +71,8 @@ class MaeAccessor:
     CRS and transform are read as rioxarray and odc-geo write them: a coordinate `spatial_ref` and the pixel
     centres `y` and `x` (or `latitude` and `longitude`). Pixels are fed at the resolution of the array, so
     reproject or coarsen it first for another scale. NaN and nodata count as missing. Raises GeoError for
-    arrays without CRS or resolution, rotated or swapped axes, and dimensions such as time.
+    arrays without CRS or resolution, rotated or swapped axes, dimensions such as time, and values that are
+    no real numbers.
     """
 
     def __init__(self, array: xr.DataArray) -> None:
@@ -231,6 +233,7 @@ class MaeAccessor:
     def _array(self) -> xr.DataArray:
         """The array as (band, y, x), north up."""
         given = self._given
+        require_pixels(given)
         array = given if band_dim(given) is not None else given.expand_dims("band")
         return array[:, ::-1] if self._south_up else array
 

@@ -43,7 +43,10 @@ def georeference(array: xr.DataArray) -> Georeference:
     crs_name, stored = _stored(array)
     crs = stored.get("crs_wkt") or stored.get("spatial_ref") or array.attrs.get("crs")
     if crs is None:
-        raise GeoError('This array has no CRS: set it with da.rio.write_crs("EPSG:32633") or odc.geo.')
+        raise GeoError(
+            'This array has no CRS: set it, for example da.rio.write_crs("EPSG:32633"), '
+            'or "EPSG:4326" for latitude and longitude.'
+        )
     text = str(crs)
     if not ground.usable_crs(text):
         raise GeoError(f"The CRS {text!r:.60} is not a map projection or degrees: set another one.")
@@ -72,9 +75,14 @@ def spatial_dims(array: xr.DataArray) -> tuple[Hashable, Hashable]:
 def band_dim(array: xr.DataArray) -> Hashable | None:
     """Return the dimension of the bands, None if there is none.
 
-    Raises GeoError if there is a dimension beside it, such as time.
+    Raises GeoError if there is a dimension beside it, such as time, or time in its place.
     """
     others = array.dims[:-2]
+    if len(others) == 1 and (others[0] == "time" or array[others[0]].dtype.kind == "M"):
+        raise GeoError(
+            f"This array has the dimension {others[0]} but no bands: "
+            f"choose one date with da.isel({others[0]}=0)."
+        )
     if len(others) > 1:
         extra = next((name for name in others if name != "band"), others[0])
         raise GeoError(
@@ -94,6 +102,15 @@ def band_names(array: xr.DataArray) -> tuple[str, ...]:
         return tuple(map(str, stated))
     values = array[dim].values.tolist() if dim in array.coords else range(1, array.sizes[dim] + 1)
     return tuple(str(value) for value in values)
+
+
+def require_pixels(array: xr.DataArray) -> None:
+    """Raise GeoError if an array has no pixels, or values other than real numbers."""
+    if not array.size:
+        raise GeoError(f"This array is empty ({_listed(array.shape)} values): select a larger part of it.")
+    if array.dtype.kind not in "biuf":
+        way = "abs(da)" if array.dtype.kind == "c" else 'da.astype("float32")'
+        raise GeoError(f"This array holds {array.dtype} values, but a network needs real numbers: use {way}.")
 
 
 def rgb_of(names: tuple[str, ...], chosen: RGB | tuple[str, str, str] | None) -> RGB:
@@ -125,7 +142,13 @@ def nodata_of(array: xr.DataArray) -> float | None:
     for place in (array.attrs, array.encoding):
         for name in NODATA:
             if place.get(name) is not None:
-                return float(np.asarray(place[name]).item())
+                try:
+                    return float(np.asarray(place[name]).item())
+                except (TypeError, ValueError):
+                    raise GeoError(
+                        f"The nodata value {place[name]!r:.40} in {name} is not a number: "
+                        "set one with da.rio.write_nodata."
+                    ) from None
     return None
 
 
@@ -153,7 +176,12 @@ def _stored(array: xr.DataArray) -> tuple[str, dict[str, Any]]:
 
 def _transform(array: xr.DataArray, y: Hashable, x: Hashable, text: str) -> Affine6:
     """Return the affine transform from the coordinates, else from GDAL's GeoTransform."""
-    numbers = [float(part) for part in text.split()] if text else []
+    try:
+        numbers = [float(part) for part in text.split()]
+    except ValueError:
+        raise GeoError(
+            f"The GeoTransform {text!r:.60} is not six numbers: set another with da.rio.write_transform."
+        ) from None
     if len(numbers) == 6 and (numbers[2] or numbers[4]):
         raise GeoError(
             "The pixels of this array are rotated against its CRS: "
@@ -178,6 +206,11 @@ def _step(array: xr.DataArray, name: Hashable) -> float | None:
     """Return the step between coordinates, None without any; raises GeoError if it varies."""
     if name not in array.coords or array.coords[name].ndim != 1 or array.sizes[name] < 2:
         return None
+    if array.coords[name].dtype.kind not in "iuf":
+        raise GeoError(
+            f"The coordinate {name} holds {array.coords[name].dtype} values: "
+            "give it the positions of the pixel centres as numbers."
+        )
     values = array.coords[name].values.astype(np.float64)
     step = float(values[-1] - values[0]) / (len(values) - 1)
     if not math.isfinite(step) or step == 0 or np.abs(np.diff(values) - step).max() > EVEN * abs(step):

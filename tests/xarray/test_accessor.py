@@ -180,9 +180,9 @@ def test_a_transform_without_coordinates_is_enough(small_scale_mae: Any) -> None
     xr.testing.assert_allclose(bare.mae.embed(small_scale_mae), array.mae.embed(small_scale_mae))
 
 
-def rotated() -> xr.DataArray:
+def with_transform(text: str) -> xr.DataArray:
     array = scene().drop_vars(["x", "y"])
-    array.spatial_ref.attrs["GeoTransform"] = "500000 9 2 5400000 2 -9"
+    array.spatial_ref.attrs["GeoTransform"] = text
     return array
 
 
@@ -198,12 +198,25 @@ BAD = {
         "is not a map projection",
     ),
     "no resolution": (lambda: scene().drop_vars(["x", "y"]), "has no resolution"),
-    "rotated": (rotated, "are rotated"),
+    "rotated": (lambda: with_transform("500000 9 2 5400000 2 -9"), "are rotated"),
     "transposed": (lambda: scene().transpose("band", "x", "y"), 'da.transpose(..., "y", "x")'),
     "bands last": (lambda: scene().transpose("y", "x", "band"), 'da.transpose(..., "y", "x")'),
     "x decreases": (lambda: scene()[..., ::-1], "sort it"),
     "uneven": (with_gap, "not evenly spaced"),
     "time": (lambda: scene().expand_dims(time=2), "da.isel(time=0)"),
+    "three dates, no bands": (lambda: scene().rename(band="time"), "da.isel(time=0)"),
+    "three dates under another name": (
+        lambda: scene().assign_coords(band=np.arange(3).astype("datetime64[D]")),
+        "da.isel(band=0)",
+    ),
+    "complex": (lambda: scene(dtype=np.complex64), "holds complex64 values"),
+    "objects": (lambda: scene(dtype=object), 'da.astype("float32")'),
+    "dates as values": (lambda: scene().astype("datetime64[ns]"), "holds datetime64[ns] values"),
+    "no rows": (lambda: scene()[:, :0], "is empty ((3, 0, 170) values)"),
+    "no bands": (lambda: scene()[:0], "is empty"),
+    "words as coordinates": (lambda: scene().assign_coords(x=list(map(str, range(170)))), "as numbers"),
+    "words as transform": (lambda: with_transform("one two three"), "is not six numbers"),
+    "words as nodata": (lambda: scene().assign_attrs(nodata="none"), "'none' in nodata is not a number"),
     "other names": (lambda: scene().rename(x="easting"), "rename its spatial ones"),
     "swapped coordinates": (
         lambda: scene().assign_coords(
