@@ -39,10 +39,12 @@ PURPOSES = {
 
 
 class Page:
-    """Wrap a page's content: show an ExplorerError as one sentence and finally the device status."""
+    """Wrap a page's content: show an ExplorerError as one sentence below the title, and finally the device
+    status."""
 
-    def __init__(self, device_box: DeltaGenerator) -> None:
+    def __init__(self, device_box: DeltaGenerator, problem_box: DeltaGenerator) -> None:
         self._device_box = device_box
+        self._problem_box = problem_box
 
     def __enter__(self) -> Page:
         return self
@@ -50,7 +52,8 @@ class Page:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        shown = _show(problem)
+        with self._problem_box:
+            shown = _show(problem)
         with self._device_box:
             if problem is None or shown:
                 _device()
@@ -97,7 +100,7 @@ def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
     if not linked:
         for sentence in state.ignored_parameters():
             st.warning(plain(sentence), icon=":material/link_off:")
-    return Page(device_box)
+    return Page(device_box, problem_box=st.container())
 
 
 def pictures_and_controls() -> tuple[DeltaGenerator, DeltaGenerator]:
