@@ -7,7 +7,7 @@ from ui.pickers import page_view
 from ui.shell import state
 from ui.shell.escaping import plain
 from ui.shell.page import page
-from ui.shell.style import PANEL
+from ui.shell.style import MAPS_AND_PANEL, PANEL
 
 with page(
     "Globe",
@@ -42,18 +42,19 @@ with page(
         choices.choose_land(whole)
         choices.undo_button()
         open_table.popover()
-    maps, beside = st.columns([2, 1], gap="medium")
+    maps, beside = st.container(key=MAPS_AND_PANEL).columns([2, 1], gap="medium")
     with maps:
         search = st.container()
         with st.spinner("Colouring the points", show_time=True):
-            encoded = colour.encoded_colours(data.table, by, place)
-        linked_maps.show(data, encoded, place)
+            drawn = linked_maps.drawn_now(data, place)
+            encoded = colour.encoded_colours(data.table, by, place, drawn)
+        linked_maps.show(data, encoded, place, drawn)
         selected = linked_maps.selected_rows(data, globe_view().selection)
         with st.container():
-            panels.remarks(data, encoded, selected)
+            panels.remarks(data, encoded, selected, drawn)
             with st.container(horizontal=True):
                 open_table.area_button(name, available[name], data, selected)
-                linked_maps.share_button(data, encoded, place)
+                linked_maps.share_button(data, encoded, place, drawn)
     state.publish(view)
     publish()
     context = set_context(

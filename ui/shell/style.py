@@ -28,6 +28,8 @@ LOUPE = "loupe-room"
 """The key of a container for the loupe's toolbar, which keeps its height free before it loads."""
 STRIP, DOORS = "strip", "doors"
 """Keys of containers whose cards are links as a whole."""
+MAPS_AND_PANEL = "maps-and-panel"
+"""The key of the container with the Globe's two columns, maps and panel."""
 PANEL = "panel"
 """The key of the container beside the Globe's maps, in which the open panel is drawn."""
 NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 240, 769
@@ -87,6 +89,10 @@ html[data-pictures=even] .sheet > div:has(~ div), html[data-pictures=even] .shee
 """
 """The layout that the loupe's toolbar chooses: a row of large pictures above smaller ones, or all alike."""
 
+_GLOBE_COLUMN = (
+    f".st-key-{MAPS_AND_PANEL} > [data-testid=stLayoutWrapper] > [data-testid=stHorizontalBlock] > "
+    "[data-testid=stColumn]"
+)
 _COLUMNS = f"""
 .st-key-{PANEL} {{ container-type: inline-size }}
 @container (max-width: {PANEL_COLUMNS_PX}px) {{
@@ -94,12 +100,13 @@ _COLUMNS = f"""
   .st-key-{PANEL} [data-testid=stHorizontalBlock] {{ row-gap: 1rem }} }}
 .st-key-{PANEL} [role=tablist] {{ flex-wrap: wrap; row-gap: 0 }}
 @media (max-width: {BESIDE_FROM_PX - 1}px) {{
-  [data-testid=stColumn]:has(.st-key-globe, .st-key-{PANEL}) {{ min-width: 100% }} }}
+  {_GLOBE_COLUMN} {{ min-width: 100% }} }}
 @media (min-width: {BESIDE_FROM_PX}px) {{
-  [data-testid=stColumn]:has(.st-key-globe) {{ position: sticky; top: 1rem; align-self: flex-start }} }}
+  {_GLOBE_COLUMN}:first-child {{ position: sticky; top: 1rem; align-self: flex-start }} }}
 """
 """The maps stay in view while a long panel scrolls past them."""
 
+_BELOW_LOADING = "[data-testid]:has([data-testid=stSkeleton]) ~ [data-testid]"
 _SPACE = f"""
 [data-testid=stHeading] h1 {{ font-size: 2rem; padding: .8rem 0 .2rem }}
 [data-testid=stMainBlockContainer][data-testid=stMainBlockContainer] {{
@@ -111,8 +118,10 @@ _SPACE = f"""
 }}
 [data-testid=stCode] :is(pre, code) {{ white-space: pre-wrap !important; overflow-wrap: anywhere }}
 [data-testid=stAppSkeleton] {{ visibility: hidden }}
+[data-testid=stMultiSelectTagsContainer] input {{ min-width: 2rem !important }}
 @media (min-width: {SIDEBAR_FROM_PX}px) {{
-  [data-testid=stAppViewContainer]:not(:has([data-testid=stSidebar])) > * {{ margin-left: {SIDEBAR_PX}px }}
+  [data-testid=stAppViewContainer] > :not([data-testid=stSidebar], [data-testid=stSidebar] ~ *) {{
+    margin-left: {SIDEBAR_PX}px }}
 }}
 .st-key-{FOLLOWED} [data-stale=true] {{ opacity: 1 }}
 .st-key-globe {{ min-height: 592px }}
@@ -120,17 +129,24 @@ _SPACE = f"""
   .st-key-globe {{ min-height: 850px }}
   .st-key-{PAINTER_ROOM} {{ min-height: calc(100vw - 2rem + 112px) }}
 }}
-.stApp :has([data-testid=stSkeleton]) ~ *, .stApp :has([data-testid=stSkeleton]) ~ * * {{
-  visibility: hidden !important }}
+{_BELOW_LOADING}, {_BELOW_LOADING} :not(svg *) {{ visibility: hidden !important }}
 @media (max-width: {NARROW_PX}px) {{
   .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn],
-  .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn] * {{
+  .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn] :not(svg *) {{
     visibility: hidden !important }}
 }}
 """
 """Elements below one that the browser is still loading stay hidden until that one has its final height. On a
 narrow screen, columns stacked below another one stay hidden until the page's first run has ended. The rules
-name descendants too, because Streamlit makes captions visible by a rule of their own."""
+name descendants too, because Streamlit makes captions visible by a rule of their own.
+
+`:has` is expensive where a browser has to evaluate it for each new element. Plotly adds one for every text
+that it measures, and waits for the layout; rules that such elements could match froze Evaluate for eight
+seconds. So what surrounds `:has` names attributes, and the elements of a chart are left out.
+
+The field of a multiselect is as wide with focus as without: in a narrow column it would take a line of its
+own, and a button below would move away while it is clicked, which loses the click.
+"""
 
 STYLE = f"<style>{_CONTRAST}{_CARDS}{_PICTURES}{_COLUMNS}{_SPACE}</style>"
 BASE = "<script>window.__streamlit = {{ BACKEND_BASE_URL: location.origin + {path} }}</script>"
