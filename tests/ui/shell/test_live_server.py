@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import streamlit
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -139,14 +140,8 @@ def logged_in(port: int) -> dict[str, str]:
 def test_nothing_is_served_without_login(server: Server) -> None:
     stranger = Visitor.__new__(Visitor)
     stranger.port, stranger.cookies, stranger.wait_s = server.port, {}, 60
-    script = re.search(
-        rb'src="\.?(/static/[^"]+\.js)"',
-        (ROOT / ".venv")
-        .resolve()
-        .glob("lib/*/site-packages/streamlit/static/index.html")
-        .__next__()
-        .read_bytes(),
-    )
+    page = Path(streamlit.__file__).parent / "static/index.html"
+    script = re.search(rb'src="\.?(/static/[^"]+\.js)"', page.read_bytes())
     assert script
     for path in ("/", script[1].decode(), "/_stcore/host-config", "/points/x", "/pictures/x/1.jpg"):
         assert stranger.request("GET", path)[0] == 401, path
