@@ -68,6 +68,13 @@ def test_all_sizes_of_scale_mae_exist_and_cards_are_consistent() -> None:
         assert card.description.endswith(".")
 
 
+def test_shipped_scores_of_reconstruction_come_from_the_same_images() -> None:
+    """The best fill knows no weights, so it differs between cards only if their images do."""
+    scored = [card.weights.metrics for card in cards().values() if card.weights is not None]
+    for name in ("best_fill_psnr_75", "best_fill_psnr_50"):
+        assert len({metrics[name] for metrics in scored if name in metrics}) == 1, name
+
+
 def test_thin_decoders_of_tiny_and_small() -> None:
     for name in ("scale_mae_tiny", "scale_mae_small"):
         assert cards()[name].sizes["decoder_embed_dim"] <= 256
