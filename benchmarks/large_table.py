@@ -31,11 +31,12 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import numba
 import numpy as np
 import pyarrow as pa
 import shapely
 from _quiet import load_or_leave
+from _read_rate import K, search_and_read_ms
+from _timing import median_ms
 from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable, TableInfo, make_rows, open_table
@@ -117,17 +118,6 @@ def _columns(lonlat: NDArray[np.float64], start: int) -> dict[str, object]:
     }
 
 
-K = 100
-
-
-@numba.njit(parallel=True, fastmath=True)
-def _sum(values: np.ndarray) -> np.float32:
-    total = np.float32(0)
-    for i in numba.prange(values.size):
-        total += values[i]
-    return total
-
-
 def memory_mb() -> dict[str, float]:
     """Return the resident memory of this process, and what of it is its own and not that of mapped files."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -153,7 +143,9 @@ def core_side(folder: Path) -> dict[str, Any]:
     found["open_s"], found["open_cpu_s"], table = timed(lambda: open_table(folder))
     found["rows"], found["dim"] = len(table), table.dim
     found["opened_mb"] = memory_mb()
-    found |= {"cold": _cold(folder, table), "warm": _warm(table)}
+    found["cold"] = _cold(folder, table)
+    search, read = search_and_read_ms(table)
+    found["warm"] = {"search_ms": search, "read_ms": read, "times": search / read}
     found["searched_mb"] = memory_mb()
     marks = Marks(tuple(range(5)), tuple(range(len(table) - 5, len(table))))
     works: dict[str, Callable[[], Any]] = {
@@ -203,30 +195,12 @@ def _read(file: Path) -> None:
             pass
 
 
-def _warm(table: EmbeddingTable) -> dict[str, float]:
-    """Time searches and reads of the same vectors in turns."""
-    flat = table.stored.values.reshape(-1).view(np.float32)
-    query = table.vectors_of([len(table) // 2])[0]
-    ways: dict[str, Callable[[], Any]] = {
-        "search": lambda: nearest(table, query, K),
-        "threads": lambda: _sum(flat),
-        "one": lambda: flat.max(),
-    }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(15):
-        for name, work in ways.items():
-            taken[name].append(timed(work)[0])
-    search, threads, one = (statistics.median(taken[name][1:]) for name in ways)
-    read = min(threads, one)
-    return {"search_ms": 1000 * search, "read_ms": 1000 * read, "times": search / read}
-
-
 def libraries_side(folder: Path) -> dict[str, Any]:
     """Time exact searches of other libraries over the same vectors, for a process of its own."""
     table = open_table(folder)
     values, query = table.stored.values, table.vectors_of([len(table) // 2])[0]
     ours = nearest(table, query, K).rows
-    found: dict[str, Any] = {"ours_ms": _median_ms(lambda: nearest(table, query, K).rows, 9)}
+    found: dict[str, Any] = {"ours_ms": median_ms(lambda: nearest(table, query, K).rows, 9)}
     for name, prepare in (("usearch", _usearch), ("faiss", _faiss), ("lancedb", _lancedb)):
         try:
             built_s, _, search = timed(lambda p=prepare: p(values, query))
@@ -235,7 +209,7 @@ def libraries_side(folder: Path) -> dict[str, Any]:
             continue
         rows = search()
         found[name] = {
-            "ms": _median_ms(search, 3),
+            "ms": median_ms(search, 3),
             "prepared_s": built_s,
             "of_our_100": len(set(rows.tolist()) & set(ours.tolist())),
             "resident_mb": memory_mb()["resident"],
@@ -292,11 +266,6 @@ def _lancedb(values: NDArray[np.int8], query: NDArray[np.float32]) -> Search:
         return np.array(asked.to_arrow()["row"])
 
     return search
-
-
-def _median_ms(work: Callable[[], Any], times: int) -> float:
-    work()
-    return 1000 * statistics.median(timed(work)[0] for _ in range(times))
 
 
 def page_side(folder: Path, wait_s: float) -> dict[str, float]:

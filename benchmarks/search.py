@@ -14,14 +14,13 @@ printed is a JSON object.
 
 import argparse
 import json
-import statistics
 import sys
 import time
-from collections.abc import Callable
 
 import numba
 import numpy as np
 from _quiet import load_or_leave
+from _read_rate import K, search_and_read_ms
 from _timing import median_ms
 from threadpoolctl import threadpool_limits
 
@@ -31,16 +30,7 @@ from core.atlas.schema import SCALE, make_rows, vector_column
 from core.atlas.search.index import build_index
 from core.atlas.search.neighbors import nearest, nearest_many
 
-K = 100
 BARS = {"float32 ms": 40, "int8 ms": 18, "share_of_read": 0.6}
-
-
-@numba.njit(parallel=True, fastmath=True)
-def _sum(values: np.ndarray) -> np.float32:
-    total = np.float32(0)
-    for i in numba.prange(values.size):
-        total += values[i]
-    return total
 
 
 def tables(rows: int, dim: int) -> tuple[EmbeddingTable, EmbeddingTable]:
@@ -70,23 +60,9 @@ def tables(rows: int, dim: int) -> tuple[EmbeddingTable, EmbeddingTable]:
 
 
 def scan(table: EmbeddingTable, rows: list[int]) -> dict[str, float]:
-    """Measure one query, a hundred queries, and reading the same vectors in one stream, in turns."""
-    values = table.stored.values
-    flat = values.view(np.float32).reshape(-1)
-    query, many = table.vectors_of([len(table) // 2])[0], table.vectors_of(rows)
-    ways: dict[str, Callable[[], object]] = {
-        "search": lambda: nearest(table, query, K),
-        "threads": lambda: _sum(flat),
-        "one thread": lambda: flat.max(),
-    }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(5):
-        for name, work in ways.items():
-            taken[name].append(median_ms(work, 5))
-    search, read = (
-        statistics.median(taken["search"]),
-        min(statistics.median(taken[name]) for name in ("threads", "one thread")),
-    )
+    """Measure one query beside reading the same vectors in one stream, and a hundred queries."""
+    values, many = table.stored.values, table.vectors_of(rows)
+    search, read = search_and_read_ms(table)
     return {
         "ms": search,
         "gb_per_s": values.nbytes / search / 1e6,
